@@ -1,0 +1,62 @@
+//! Every bound of the protocol, in one place and checked against each other at compile time.
+//!
+//! What comes from the network is held against these before anything is allocated for it.
+
+use std::time::Duration;
+
+/// Members of a group.
+pub const MEMBERS_MAX: usize = 10;
+/// Bytes of a user's or a group's name.
+pub const NAME_MAX: usize = 50;
+/// Bytes of one message.
+pub const MESSAGE_MAX: usize = 65_536;
+/// Bytes of one datagram: below an Ethernet MTU, with room for a tunnel's headers.
+pub const DATAGRAM_MAX: usize = 1_400;
+/// Bytes of a datagram kept free for what the channel layer adds (session, packet number, seal).
+pub const CHANNEL_OVERHEAD: usize = 64;
+/// Bytes of payload in one `Data` frame; a larger message travels as several.
+pub const FRAGMENT_MAX: usize = 1_200;
+/// Fragments of the largest message.
+pub const FRAGMENTS_MAX: usize = MESSAGE_MAX.div_ceil(FRAGMENT_MAX);
+
+/// Fragments that one sender may have under way in a view (not yet held by every member).
+pub const WINDOW_SLOTS: usize = 1_024;
+/// Payload bytes that one sender may have under way in a view.
+pub const WINDOW_BYTES: usize = 256 * 1024;
+/// Fragments of one sender that a member keeps (delivered by not every member yet, or not stable yet).
+pub const RING_SLOTS: usize = 4 * WINDOW_SLOTS;
+/// Ranges beyond the contiguous prefix that one acknowledgement reports for one sender.
+pub const ACK_RANGES_MAX: usize = 16;
+/// Ranges that one repair request names.
+pub const REQUEST_RANGES_MAX: usize = 16;
+
+/// Messages an application may have queued before they enter the window; then the sender is told `Busy`.
+pub const QUEUE_MESSAGES: usize = 256;
+/// Payload bytes queued likewise; one largest message always fits an empty queue.
+pub const QUEUE_BYTES: usize = 256 * 1024;
+/// Deliveries that wait for the application in one group; at the limit delivery pauses, and with it the senders.
+pub const DELIVERIES_MAX: usize = 1_024;
+
+/// Addresses at which one node may be tried.
+pub const ADDRESSES_MAX: usize = 8;
+/// Groups that one node may be in.
+pub const GROUPS_MAX: usize = 64;
+/// Nodes that one node keeps in touch with (members of its groups, those it met, those who ask to join).
+pub const PEERS_MAX: usize = 128;
+
+/// Bytes of one membership message (`Prepare`, `Promise`, `Cut`), fragmented or not.
+pub const PARCEL_MAX: usize = 128 * PARCEL_FRAGMENT;
+/// Bytes of one fragment of a membership message.
+pub const PARCEL_FRAGMENT: usize = 1_100;
+
+/// Silence after which a peer is suspected, unless configured otherwise.
+pub const SUSPECT_AFTER: Duration = Duration::from_secs(2);
+
+const _: () = {
+    assert!(FRAGMENT_MAX + CHANNEL_OVERHEAD + 128 <= DATAGRAM_MAX);
+    assert!(PARCEL_FRAGMENT + CHANNEL_OVERHEAD + 64 <= DATAGRAM_MAX);
+    assert!(WINDOW_SLOTS >= 2 * FRAGMENTS_MAX);
+    assert!(WINDOW_BYTES >= 2 * MESSAGE_MAX);
+    assert!(RING_SLOTS.is_power_of_two() && RING_SLOTS > WINDOW_SLOTS);
+    assert!(QUEUE_BYTES >= MESSAGE_MAX);
+};

@@ -1,0 +1,7 @@
+//! What every layer shares: time, seeded randomness, identities, bounded lists and limits.
+
+pub mod id;
+pub mod limits;
+pub mod list;
+pub mod rng;
+pub mod time;

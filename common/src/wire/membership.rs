@@ -1,0 +1,231 @@
+//! Frames by which views change: join, prepare, promise, cut, ready, install.
+//!
+//! `Prepare`, `Promise` and `Cut` can outgrow a datagram: they travel as [`Parcel`]s, fragmented and acknowledged.
+
+use std::net::SocketAddr;
+
+use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
+
+use super::DecodeError;
+use super::multicast::Ack;
+use crate::base::id::{MemberId, UserName, ViewId};
+use crate::base::limits::{ADDRESSES_MAX, MEMBERS_MAX};
+use crate::base::list::List;
+use crate::order::{OrderKind, OrderReport, OrderTable};
+
+/// Where a node may be reached.
+pub type Addresses = ArrayVec<SocketAddr, ADDRESSES_MAX>;
+
+/// A member, as others need to know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Who.
+    pub id: MemberId,
+    /// The person's name.
+    pub name: UserName,
+    /// Where to reach it.
+    pub addresses: Addresses,
+}
+
+/// A wish to come in; repeated until a view is installed, forwarded to the leader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// Who asks.
+    pub member: Member,
+}
+
+/// The leader does not take a joiner in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refuse {
+    /// Whose wish is refused.
+    pub member: MemberId,
+    /// Why.
+    pub reason: Refusal,
+}
+
+/// Why a joiner is not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The group has ten members.
+    Full,
+    /// I am not in that group.
+    NotHere,
+}
+
+/// The answer to a lower attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nack {
+    /// The attempt refused.
+    pub attempt: ViewId,
+    /// The highest attempt promised.
+    pub promised: ViewId,
+}
+
+/// To all participants, repeated until installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// The attempt whose cut is held in full.
+    pub attempt: ViewId,
+}
+
+/// All participants of this attempt were ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Install {
+    /// The attempt, now a view.
+    pub attempt: ViewId,
+}
+
+/// A fragment of an encoded [`Message`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parcel<'a> {
+    /// Which kind it is: a newer one of a kind replaces an older one.
+    pub kind: ParcelKind,
+    /// Rises with each that this node sends to this peer.
+    pub number: u32,
+    /// This fragment, from 0.
+    pub fragment: u8,
+    /// How many there are.
+    pub fragments: u8,
+    /// The fragment's bytes.
+    #[serde(borrow)]
+    pub bytes: &'a [u8],
+}
+
+/// Which fragments of a parcel have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParcelAck {
+    /// The parcel's kind.
+    pub kind: ParcelKind,
+    /// The parcel's number.
+    pub number: u32,
+    /// Bit i: fragment i has come.
+    pub received: u128,
+}
+
+/// The kinds of parcels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ParcelKind {
+    /// A [`Prepare`].
+    Prepare,
+    /// A [`Promise`].
+    Promise,
+    /// A [`Cut`].
+    Cut,
+}
+
+/// A membership message that may outgrow a datagram.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// The coordinator asks.
+    Prepare(Prepare),
+    /// A participant freezes and reports.
+    Promise(Promise),
+    /// The coordinator decides.
+    Cut(Cut),
+}
+
+impl Message {
+    /// Its kind.
+    pub fn kind(&self) -> ParcelKind {
+        match self {
+            Message::Prepare(_) => ParcelKind::Prepare,
+            Message::Promise(_) => ParcelKind::Promise,
+            Message::Cut(_) => ParcelKind::Cut,
+        }
+    }
+
+    /// The attempt that it is about.
+    pub fn attempt(&self) -> ViewId {
+        match self {
+            Message::Prepare(m) => m.attempt,
+            Message::Promise(m) => m.attempt,
+            Message::Cut(m) => m.attempt,
+        }
+    }
+
+    /// To bytes. (Encoding into memory cannot fail: every list is bounded by its type.)
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).unwrap_or_default()
+    }
+
+    /// From bytes; nothing may be left over.
+    pub fn decode(bytes: &[u8]) -> Result<Message, DecodeError> {
+        match postcard::take_from_bytes(bytes) {
+            Ok((message, [])) => Ok(message),
+            _ => Err(DecodeError::Frame),
+        }
+    }
+}
+
+/// Participants of one attempt: the members to be, and those who leave.
+pub type Participants = List<Member, { 2 * MEMBERS_MAX }>;
+
+/// The coordinator asks the participants to freeze, report, and go together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prepare {
+    /// This attempt: the view's id, if it succeeds.
+    pub attempt: ViewId,
+    /// The group's settings, for joiners.
+    pub order: OrderKind,
+    /// Who takes part.
+    pub participants: Participants,
+    /// The members of the view to be, by rank; all are participants.
+    pub members: List<MemberId, MEMBERS_MAX>,
+}
+
+/// A participant is frozen, and says what it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promise {
+    /// The attempt promised.
+    pub attempt: ViewId,
+    /// Where it comes from; `None` for a joiner.
+    pub prior: Option<Prior>,
+}
+
+/// A promiser's state in its view.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prior {
+    /// Its view.
+    pub view: ViewId,
+    /// Its rank there.
+    pub rank: u8,
+    /// What it holds of each member of that view, whole messages only (`undelivered` is of no meaning here).
+    pub holdings: Holdings,
+    /// What the order layer knows of messages not stable yet.
+    pub order: OrderReport,
+}
+
+/// What is held of each member of a view, by rank.
+pub type Holdings = List<Ack, MEMBERS_MAX>;
+
+/// The coordinator's decision: with what each prior view ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// The attempt.
+    pub attempt: ViewId,
+    /// One for each view that promisers come from.
+    pub priors: List<PriorCut, { 2 * MEMBERS_MAX }>,
+}
+
+/// With what one prior view ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PriorCut {
+    /// The view.
+    pub view: ViewId,
+    /// For each of its members, by rank: the last fragment of the last message that those who go together deliver.
+    pub upto: List<u64, MEMBERS_MAX>,
+    /// Who holds what: the promises that the cut is made of.
+    pub holders: List<Holder, MEMBERS_MAX>,
+    /// The order layer's decisions.
+    pub order: OrderTable,
+}
+
+/// What one promiser holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its rank in the prior view.
+    pub rank: u8,
+    /// Its holdings.
+    pub holdings: Holdings,
+}

@@ -1,0 +1,73 @@
+//! Frames to bytes and back: versioned, bounded, nothing trusted.
+//!
+//! A datagram is a [`Header`] and then frames, one after the other, each in postcard's encoding. A
+//! [`Frame::Section`] names the group and the view that the frames after it belong to. One file per family of
+//! frames: `mesh`, `multicast`, `membership`; `tracker` is the other protocol, over TCP.
+//!
+//! Every list that a frame can carry has its limit in its type, so that nothing is allocated on the word of a
+//! stranger; what does not decode, or leaves bytes over, is refused whole.
+
+pub mod membership;
+pub mod mesh;
+pub mod multicast;
+mod packet;
+mod section;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub use packet::{Header, Packer, Unpacker};
+pub use section::{Beacon, Section};
+
+/// The version of this wire format; a datagram of another version is refused.
+pub const VERSION: u8 = 1;
+
+/// Why bytes were refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum DecodeError {
+    /// The first byte is not [`VERSION`].
+    #[error("another version of the protocol")]
+    Version,
+    /// Shorter than a header.
+    #[error("too short to be a datagram")]
+    Short,
+    /// A frame that does not decode, or exceeds a limit.
+    #[error("a frame that does not decode")]
+    Frame,
+    /// A group's frame before any section.
+    #[error("a group's frame outside any section")]
+    NoSection,
+}
+
+/// One thing said by one node to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Frame<'a> {
+    /// Mesh: I am here.
+    Hello(mesh::Hello),
+    /// What follows is about this group and view.
+    Section(Section),
+    /// Membership: where I stand in this section's group.
+    Beacon(Beacon),
+    /// Multicast: a message, or a fragment of one.
+    #[serde(borrow)]
+    Data(multicast::Data<'a>),
+    /// Multicast: what I hold of everyone.
+    Acks(multicast::Acks),
+    /// Multicast: send me what I lack.
+    Request(multicast::Request),
+    /// Membership: take me in.
+    Join(membership::Join),
+    /// Membership: you can't come in.
+    Refuse(membership::Refuse),
+    /// Membership: I have promised a higher attempt.
+    Nack(membership::Nack),
+    /// Membership: I hold all that the cut of this attempt asks for.
+    Ready(membership::Ready),
+    /// Membership: all were ready; this attempt is a view.
+    Install(membership::Install),
+    /// Membership: a fragment of a `Prepare`, `Promise` or `Cut`.
+    #[serde(borrow)]
+    Parcel(membership::Parcel<'a>),
+    /// Membership: which fragments of a parcel have come.
+    ParcelAck(membership::ParcelAck),
+}
