@@ -5,7 +5,9 @@
 //! The programs drive it over real sockets, the simulator in virtual time: the same code.
 
 pub mod base;
+pub mod channel;
 pub mod endpoint;
 pub mod machine;
+pub mod mesh;
 pub mod order;
 pub mod wire;

@@ -2,7 +2,9 @@
 
 mod api;
 
-pub use api::{Cause, Config, Event, Held, JoinError, JoinGroup, MemberStatus, Reached, SendError, Stats, ViewInfo};
+pub use api::{
+    Cause, Config, Event, Held, JoinError, JoinGroup, MemberStatus, Reached, SendError, Stats, ViewInfo,
+};
 
 use std::net::SocketAddr;
 
@@ -37,7 +39,8 @@ impl Endpoint {
     }
 
     /// Further nodes that are said to be in the group; known ones are harmless.
-    pub fn add_contacts(&mut self, _now: Instant, _group: GroupName, _contacts: &[(Incarnation, Addresses)]) {}
+    pub fn add_contacts(&mut self, _now: Instant, _group: GroupName, _contacts: &[(Incarnation, Addresses)]) {
+    }
 
     /// Somebody says that this node is gone: probe it at once.
     pub fn probe(&mut self, _now: Instant, _node: Incarnation) {}
@@ -46,7 +49,12 @@ impl Endpoint {
     pub fn set_addresses(&mut self, _addresses: Addresses) {}
 
     /// Sends a message to a group. It is queued in any case but an error.
-    pub fn send(&mut self, _now: Instant, _group: GroupName, _payload: Bytes) -> Result<MessageId, SendError> {
+    pub fn send(
+        &mut self,
+        _now: Instant,
+        _group: GroupName,
+        _payload: Bytes,
+    ) -> Result<MessageId, SendError> {
         Err(SendError::NotAMember)
     }
 

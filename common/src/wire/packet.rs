@@ -96,10 +96,8 @@ impl<'a> Unpacker<'a> {
         let (from, rest) = rest.split_first_chunk().ok_or(DecodeError::Short)?;
         let (to, rest) = rest.split_first_chunk().ok_or(DecodeError::Short)?;
         let to = u64::from_le_bytes(*to);
-        let header = Header {
-            from: Incarnation(u64::from_le_bytes(*from)),
-            to: (to != 0).then_some(Incarnation(to)),
-        };
+        let header =
+            Header { from: Incarnation(u64::from_le_bytes(*from)), to: (to != 0).then_some(Incarnation(to)) };
         Ok((header, Unpacker { rest, section: None }))
     }
 

@@ -1,0 +1,94 @@
+use super::*;
+
+const A: Incarnation = Incarnation(1);
+const B: Incarnation = Incarnation(2);
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// Two meshes on a line that can be cut in each direction; one step is a millisecond.
+struct Pair {
+    now: Instant,
+    a: Mesh,
+    b: Mesh,
+    a_to_b: bool,
+    b_to_a: bool,
+    events: Vec<(Incarnation, MeshEvent)>,
+}
+
+impl Pair {
+    fn new() -> Pair {
+        let mut a = Mesh::new(ms(2000));
+        a.want(Instant::ZERO, B, &[address(2)]);
+        let b = Mesh::new(ms(2000));
+        Pair { now: Instant::ZERO, a, b, a_to_b: true, b_to_a: true, events: Vec::new() }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += ms(1);
+            Pair::step(self.now, A, &mut self.a, &mut self.b, self.a_to_b, B);
+            Pair::step(self.now, B, &mut self.b, &mut self.a, self.b_to_a, A);
+            for (id, mesh) in [(A, &mut self.a), (B, &mut self.b)] {
+                mesh.handle_timeout(self.now);
+                self.events.extend(std::iter::from_fn(|| mesh.poll_event()).map(|event| (id, event)));
+            }
+        }
+    }
+
+    fn step(now: Instant, from: Incarnation, mesh: &mut Mesh, peer: &mut Mesh, open: bool, to: Incarnation) {
+        let mut hellos: Vec<Hello> = mesh.poll_hello(now, to).into_iter().collect();
+        hellos.extend(std::iter::from_fn(|| mesh.poll_probe(now)).map(|(_, _, hello)| hello));
+        for hello in hellos.into_iter().filter(|_| open) {
+            peer.handle_heard(now, from, address(u16::try_from(from.0).unwrap()));
+            peer.handle_hello(now, from, &hello);
+        }
+    }
+}
+
+#[test]
+fn two_nodes_meet_and_measure_their_round_trip() {
+    let mut pair = Pair::new();
+    pair.run(ms(1000));
+    assert_eq!(pair.events, [(A, MeshEvent::Met(B)), (B, MeshEvent::Met(A))]);
+    assert!(pair.a.reaches(pair.now, B) && pair.b.reaches(pair.now, A));
+    assert!(pair.a.rtt(B).unwrap().smoothed <= ms(2));
+}
+
+#[test]
+fn a_link_cut_one_way_is_suspected_by_both_and_healed_by_probes() {
+    let mut pair = Pair::new();
+    pair.run(ms(1000));
+    pair.events.clear();
+    pair.a_to_b = false;
+    pair.run(ms(1800));
+    assert_eq!(pair.events, []);
+    pair.run(ms(400));
+    assert_eq!(pair.events.len(), 2);
+    assert!(pair.a.suspects(B) && pair.b.suspects(A));
+    pair.run(ms(60_000));
+    pair.a_to_b = true;
+    pair.events.clear();
+    pair.run(ms(2200));
+    assert!(pair.events.contains(&(A, MeshEvent::Back(B))) && pair.events.contains(&(B, MeshEvent::Back(A))));
+}
+
+#[test]
+fn a_flood_of_strangers_is_bounded_and_pushes_out_no_friend() {
+    let mut pair = Pair::new();
+    pair.run(ms(1000));
+    for n in 10..10_000 {
+        pair.a.handle_heard(pair.now, Incarnation(n), address(9));
+    }
+    assert_eq!(pair.a.peers().count(), PEERS_MAX);
+    assert!(pair.a.reaches(pair.now, B));
+    pair.run(STRANGER_KEPT);
+    pair.a.retain(pair.now, |node| node == B);
+    assert_eq!(pair.a.peers().count(), 1);
+}
