@@ -49,6 +49,13 @@ pub const PARCEL_MAX: usize = 128 * PARCEL_FRAGMENT;
 /// Bytes of one fragment of a membership message.
 pub const PARCEL_FRAGMENT: usize = 1_100;
 
+/// Bytes of one frame between a node and the tracker.
+pub const STREAM_FRAME_MAX: usize = 16 * 1024;
+/// Contacts that the tracker names for one group. Over [`MEMBERS_MAX`]: after a partition a group may have more.
+pub const CONTACTS_MAX: usize = 2 * MEMBERS_MAX;
+/// Entries of one answer of a listing; longer listings take several.
+pub const LISTING_MAX: usize = 200;
+
 /// Silence after which a peer is suspected, unless configured otherwise.
 pub const SUSPECT_AFTER: Duration = Duration::from_secs(2);
 
@@ -59,4 +66,5 @@ const _: () = {
     assert!(WINDOW_BYTES >= 2 * MESSAGE_MAX);
     assert!(RING_SLOTS.is_power_of_two() && RING_SLOTS > WINDOW_SLOTS);
     assert!(QUEUE_BYTES >= MESSAGE_MAX);
+    assert!(STREAM_FRAME_MAX <= u16::MAX as usize);
 };

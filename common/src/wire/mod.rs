@@ -2,7 +2,8 @@
 //!
 //! A datagram is a [`Header`] and then frames, one after the other, each in postcard's encoding. A
 //! [`Frame::Section`] names the group and the view that the frames after it belong to. One file per family of
-//! frames: `mesh`, `multicast`, `membership`; `tracker` is the other protocol, over TCP.
+//! frames: `mesh`, `multicast`, `membership`; `tracker` is the other protocol, over
+//! TCP, whose framing is in `stream`.
 //!
 //! Every list that a frame can carry has its limit in its type, so that nothing is allocated on the word of a
 //! stranger; what does not decode, or leaves bytes over, is refused whole.
@@ -12,6 +13,8 @@ pub mod mesh;
 pub mod multicast;
 mod packet;
 mod section;
+pub mod stream;
+pub mod tracker;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
