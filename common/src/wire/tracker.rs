@@ -25,6 +25,7 @@ pub struct Asked {
 
 /// What a node asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "a frame lives for a moment; a box would cost more")]
 pub enum Request {
     /// The first request of a connection. Answer: [`Answer::Welcome`].
     SignIn(SignIn),
@@ -109,6 +110,7 @@ pub struct Contact {
 
 /// The tracker's frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "a frame lives for a moment; a box would cost more")]
 pub enum Told {
     /// To a request.
     Answer {
@@ -228,6 +230,7 @@ pub enum Refusal {
 
 /// What the tracker tells unasked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "a frame lives for a moment; a box would cost more")]
 pub enum Notice {
     /// Somebody else is joining a group you are in or joining, or is heard of in it again.
     Contact {
