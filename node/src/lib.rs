@@ -1,1 +1,3 @@
-//! To come.
+//! One person's program: the engine behind every front end.
+
+pub mod session;

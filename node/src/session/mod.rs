@@ -1,0 +1,3 @@
+//! One person's session: commands in, events out.
+
+pub mod tracker_client;
