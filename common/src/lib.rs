@@ -6,6 +6,8 @@
 
 pub mod base;
 pub mod channel;
+#[cfg(feature = "edge")]
+pub mod edge;
 pub mod endpoint;
 pub mod machine;
 pub mod mesh;
