@@ -1,0 +1,382 @@
+//! What goes into a [`Session`](super::Session) and what comes out, as plain data.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use decury_common::base::id::{GroupName, Incarnation, MessageId, UserName};
+use decury_common::endpoint::{Cause, MemberStatus, ViewInfo};
+use decury_common::order::OrderKind;
+
+use super::text::Text;
+
+/// One line of input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Its number, from 1, for the answer to carry; `None` when nobody typed it.
+    pub re: Option<u64>,
+    /// What it asks for.
+    pub command: Command,
+}
+
+/// What a person can ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Join a group and make it current.
+    Join {
+        /// Which.
+        group: GroupName,
+        /// The order to create it with; the default when missing.
+        order: Option<OrderKind>,
+    },
+    /// Make a group current.
+    Switch {
+        /// Which.
+        group: GroupName,
+    },
+    /// Send text to the current group.
+    Say {
+        /// The text: UTF-8, sanitised, 1 to 65,536 bytes.
+        text: Bytes,
+    },
+    /// List the groups that there are.
+    Groups,
+    /// List a group's members.
+    Members {
+        /// Which; the current one when missing.
+        group: Option<GroupName>,
+    },
+    /// Leave a group.
+    Leave {
+        /// Which; the current one when missing.
+        group: Option<GroupName>,
+    },
+    /// Leave everything and end.
+    Quit,
+    /// Nothing to do: the front end knows the answer, which only takes its turn among the others.
+    Help {
+        /// The command that help was asked for.
+        topic: Option<&'static str>,
+        /// The help.
+        text: String,
+    },
+    /// Nothing to do: the front end could not make sense of the line.
+    Refuse {
+        /// What was wrong.
+        code: ErrorCode,
+        /// The same, for a person.
+        text: String,
+    },
+}
+
+/// What a session reports. `re` is the number of the input line that it answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Input is taken from now on.
+    Ready {
+        /// Who I am.
+        user: UserName,
+        /// Where I can be reached.
+        udp: SocketAddr,
+        /// The tracker that took me in, if one has by now.
+        tracker: Option<SocketAddr>,
+        /// This running node.
+        incarnation: Incarnation,
+    },
+    /// My first view of a group.
+    Joined {
+        /// The line.
+        re: Option<u64>,
+        /// The group.
+        group: GroupName,
+        /// The view.
+        view: ViewInfo,
+        /// Whether it is the current group.
+        current: bool,
+    },
+    /// A later view.
+    View {
+        /// The group.
+        group: GroupName,
+        /// The view.
+        view: ViewInfo,
+        /// Who is new in it.
+        joined: Vec<UserName>,
+        /// Who is gone.
+        left: Vec<UserName>,
+        /// Why it changed.
+        cause: Cause,
+    },
+    /// I am out of a group.
+    Left {
+        /// The line.
+        re: Option<u64>,
+        /// The group.
+        group: GroupName,
+    },
+    /// Another group is current, or none. (A [`Event::Joined`] or [`Event::Left`] that says as much stands alone.)
+    Current {
+        /// The line.
+        re: Option<u64>,
+        /// The group.
+        group: Option<GroupName>,
+    },
+    /// My message has its identity and is on its way.
+    Sent {
+        /// The line.
+        re: Option<u64>,
+        /// The group.
+        group: GroupName,
+        /// The message.
+        id: MessageId,
+    },
+    /// A delivery, my own messages included.
+    Message {
+        /// The group.
+        group: GroupName,
+        /// Its order.
+        order: OrderKind,
+        /// Who sent it.
+        from: UserName,
+        /// Its identity; `id.count` is the sender's count in the group.
+        id: MessageId,
+        /// How many messages of whom the sender had delivered, this one included; empty in `fifo`.
+        clock: Vec<(UserName, u64)>,
+        /// What was said.
+        text: Text,
+    },
+    /// The groups that there are.
+    Groups {
+        /// The line.
+        re: Option<u64>,
+        /// By name.
+        groups: Vec<GroupSummary>,
+    },
+    /// A group's members.
+    Members {
+        /// The line.
+        re: Option<u64>,
+        /// The group.
+        group: GroupName,
+        /// By rank.
+        members: Vec<MemberStatus>,
+    },
+    /// Help, as it was asked for.
+    Help {
+        /// The line.
+        re: Option<u64>,
+        /// The command it is about.
+        topic: Option<&'static str>,
+        /// The help.
+        text: String,
+    },
+    /// Something that a person should know.
+    Notice {
+        /// The line, if it concerns one.
+        re: Option<u64>,
+        /// What.
+        notice: Notice,
+    },
+    /// A line that was not obeyed, or something else that went wrong.
+    Error {
+        /// The line.
+        re: Option<u64>,
+        /// What was wrong.
+        code: ErrorCode,
+        /// The same, for a person.
+        text: String,
+    },
+    /// The last event.
+    Bye {
+        /// Messages sent.
+        sent: u64,
+        /// Messages delivered here, my own included.
+        received: u64,
+    },
+}
+
+/// A group, as the tracker lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSummary {
+    /// Its name.
+    pub name: GroupName,
+    /// Its order.
+    pub order: OrderKind,
+    /// How many members it has.
+    pub members: usize,
+    /// How many it can have.
+    pub limit: usize,
+}
+
+/// Something that a person should know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A member has fallen silent.
+    PeerSuspected {
+        /// In which group.
+        group: GroupName,
+        /// Who.
+        user: UserName,
+    },
+    /// A suspected member is heard again.
+    PeerBack {
+        /// In which group.
+        group: GroupName,
+        /// Who.
+        user: UserName,
+    },
+    /// Everybody else in the group is out of reach.
+    Alone {
+        /// Which group.
+        group: GroupName,
+    },
+    /// No tracker answers.
+    TrackerLost,
+    /// A tracker has taken me in again.
+    TrackerBack {
+        /// Which.
+        tracker: SocketAddr,
+    },
+    /// The group exists, with another order than the one asked for.
+    OrderDiffers {
+        /// Which group.
+        group: GroupName,
+        /// Its order.
+        order: OrderKind,
+        /// The order asked for.
+        wanted: OrderKind,
+    },
+    /// The tracker is back, and somebody else has my name there.
+    NameTaken {
+        /// My name.
+        user: UserName,
+    },
+    /// I left a group before the others confirmed that they have all I said.
+    LeftUnheard {
+        /// Which group.
+        group: GroupName,
+    },
+}
+
+impl Notice {
+    /// Its kind, as programs read it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Notice::PeerSuspected { .. } => "peer_suspected",
+            Notice::PeerBack { .. } => "peer_back",
+            Notice::Alone { .. } => "alone",
+            Notice::TrackerLost => "tracker_lost",
+            Notice::TrackerBack { .. } => "tracker_back",
+            Notice::OrderDiffers { .. } => "order_differs",
+            Notice::NameTaken { .. } => "name_taken",
+            Notice::LeftUnheard { .. } => "left_unheard",
+        }
+    }
+
+    /// The group it is about.
+    pub fn group(&self) -> Option<GroupName> {
+        match *self {
+            Notice::PeerSuspected { group, .. }
+            | Notice::PeerBack { group, .. }
+            | Notice::Alone { group }
+            | Notice::OrderDiffers { group, .. }
+            | Notice::LeftUnheard { group } => Some(group),
+            Notice::TrackerLost | Notice::TrackerBack { .. } | Notice::NameTaken { .. } => None,
+        }
+    }
+
+    /// The person it is about.
+    pub fn user(&self) -> Option<UserName> {
+        match *self {
+            Notice::PeerSuspected { user, .. }
+            | Notice::PeerBack { user, .. }
+            | Notice::NameTaken { user } => Some(user),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::PeerSuspected { group, user } => {
+                write!(f, "{user} has fallen silent in #{group}; the group goes on without them soon")
+            }
+            Notice::PeerBack { group, user } => write!(f, "{user} is heard again in #{group}"),
+            Notice::Alone { group } => {
+                write!(f, "nobody else in #{group} can be reached; you will be together again when they can")
+            }
+            Notice::TrackerLost => {
+                write!(f, "the tracker is gone: talk goes on, joining and listing groups waits for it")
+            }
+            Notice::TrackerBack { tracker } => write!(f, "the tracker at {tracker} is back"),
+            Notice::OrderDiffers { group, order, wanted } => {
+                write!(f, "#{group} exists and keeps its order: {order}, not {wanted}")
+            }
+            Notice::NameTaken { user } => {
+                write!(f, "somebody else has signed in as {user} meanwhile; still trying")
+            }
+            Notice::LeftUnheard { group } => {
+                write!(f, "left #{group} in haste: the others may lack your last messages")
+            }
+        }
+    }
+}
+
+/// What was wrong with a line, or with the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// No such command, or a wrong argument.
+    BadCommand,
+    /// A command of a later version.
+    NotInThisVersion,
+    /// Not a valid name.
+    BadName,
+    /// Not UTF-8.
+    BadText,
+    /// Longer than a message may be.
+    TooLong,
+    /// There is no current group.
+    NoCurrentGroup,
+    /// Nobody knows this group.
+    NoSuchGroup,
+    /// I am not in this group.
+    NotAMember,
+    /// I am in this group already, or still leaving it.
+    AlreadyJoined,
+    /// The group has ten members.
+    GroupFull,
+    /// I am in as many groups as I can be.
+    TooManyGroups,
+    /// The group's members did not answer.
+    Unreachable,
+    /// Somebody else is signed in with my name.
+    NameTaken,
+    /// Too much is under way.
+    Busy,
+    /// No tracker answers.
+    TrackerUnavailable,
+}
+
+impl ErrorCode {
+    /// The code, as programs read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorCode::BadCommand => "bad_command",
+            ErrorCode::NotInThisVersion => "not_in_this_version",
+            ErrorCode::BadName => "bad_name",
+            ErrorCode::BadText => "bad_text",
+            ErrorCode::TooLong => "too_long",
+            ErrorCode::NoCurrentGroup => "no_current_group",
+            ErrorCode::NoSuchGroup => "no_such_group",
+            ErrorCode::NotAMember => "not_a_member",
+            ErrorCode::AlreadyJoined => "already_joined",
+            ErrorCode::GroupFull => "group_full",
+            ErrorCode::TooManyGroups => "too_many_groups",
+            ErrorCode::Unreachable => "unreachable",
+            ErrorCode::NameTaken => "name_taken",
+            ErrorCode::Busy => "busy",
+            ErrorCode::TrackerUnavailable => "tracker_unavailable",
+        }
+    }
+}

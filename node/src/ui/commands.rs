@@ -1,0 +1,277 @@
+//! The commands: what each is called, how it is used, what it means. Help is made from the same table.
+
+use std::fmt::Write as _;
+use std::str::FromStr;
+
+use decury_common::base::id::GroupName;
+use decury_common::order::OrderKind;
+
+use crate::session::{Command, ErrorCode};
+
+/// A line that was not understood: the code, and a sentence for the person.
+pub(super) type Refusal = (ErrorCode, String);
+
+/// One command.
+pub(super) struct Spec {
+    /// Its names, the usual one first; each works with `!` and with `/`.
+    pub(super) names: &'static [&'static str],
+    usage: &'static str,
+    about: &'static str,
+    example: &'static str,
+    /// From its arguments to the command; `None`: a later version has it.
+    parse: Option<fn(Arguments<'_>) -> Result<Command, Refusal>>,
+}
+
+/// What stands behind a command's name.
+pub(super) struct Arguments<'a> {
+    spec: &'static Spec,
+    words: std::str::SplitWhitespace<'a>,
+}
+
+/// All of them, in the order in which help lists them.
+static COMMANDS: &[Spec] = &[
+    Spec {
+        names: &["j", "join"],
+        usage: "!j GROUP [fifo|causal]",
+        about: "join a group, or create it with that order (causal if none is named); what you type goes there",
+        example: "!j lobby",
+        parse: Some(|mut arguments| {
+            let group = arguments.group()?;
+            let order = arguments.order()?;
+            arguments.end(Command::Join { group, order })
+        }),
+    },
+    Spec {
+        names: &["w", "switch"],
+        usage: "!w GROUP",
+        about: "what you type from now on goes to GROUP",
+        example: "!w lobby",
+        parse: Some(|mut arguments| {
+            let group = arguments.group()?;
+            arguments.end(Command::Switch { group })
+        }),
+    },
+    Spec {
+        names: &["g", "groups"],
+        usage: "!g",
+        about: "list the groups: name, order, members, limit",
+        example: "!g",
+        parse: Some(|arguments| arguments.end(Command::Groups)),
+    },
+    Spec {
+        names: &["lm", "members"],
+        usage: "!lm [GROUP]",
+        about: "list the members of a group (the current one if none is named) and how each is reached",
+        example: "!lm lobby",
+        parse: Some(|mut arguments| {
+            let group = arguments.group_or_none()?;
+            arguments.end(Command::Members { group })
+        }),
+    },
+    Spec {
+        names: &["e", "leave"],
+        usage: "!e [GROUP]",
+        about: "leave a group (the current one if none is named)",
+        example: "!e lobby",
+        parse: Some(|mut arguments| {
+            let group = arguments.group_or_none()?;
+            arguments.end(Command::Leave { group })
+        }),
+    },
+    Spec {
+        names: &["help"],
+        usage: "!help [COMMAND]",
+        about: "this list, or one command with an example",
+        example: "!help j",
+        parse: Some(|mut arguments| {
+            let topic = arguments.words.next();
+            let command = help(topic)?;
+            arguments.end(command)
+        }),
+    },
+    Spec {
+        names: &["q", "quit"],
+        usage: "!q",
+        about: "leave all groups and end",
+        example: "!q",
+        parse: Some(|arguments| arguments.end(Command::Quit)),
+    },
+    later(&["p", "msg"], "!p USER text", "private message"),
+    later(&["u", "list"], "!u [PATTERN]", "find people"),
+    later(&["h", "history"], "!h [GROUP] [N]", "what was said"),
+    later(&["find"], "!find WORDS", "search in what was said"),
+    later(&["send"], "!send USER|GROUP PATH", "send a file"),
+    later(&["why"], "!why", "what is held back, and what it waits for"),
+    later(&["info"], "!info ID", "how far a message has come with each member"),
+    later(&["s", "stats"], "!s", "figures"),
+    later(&["peer"], "!peer ADDR", "try a further peer"),
+    later(&["fault"], "!fault SPEC|clear", "the lab's faults"),
+    later(&["text"], "!text \"JSON string\"", "text with line breaks"),
+    later(&["logout"], "!logout", "sign out and quit"),
+    later(&["delete"], "!delete NAME", "delete the account"),
+    later(&["invite"], "!invite USER", "invite somebody"),
+    later(&["keep"], "!keep", "keep what was said"),
+    later(&["notify"], "!notify off|mentions|all", "notifications"),
+    later(&["re"], "!re ID text", "reply to a message"),
+    later(&["export"], "!export FORMAT FILE", "write a log for other tools"),
+    later(&["lab"], "!lab", "the lab"),
+];
+
+const fn later(names: &'static [&'static str], usage: &'static str, about: &'static str) -> Spec {
+    Spec { names, usage, about, example: usage, parse: None }
+}
+
+/// A line that began with `!` or `/`, without that character.
+pub(super) fn parse(line: &str) -> Result<Command, Refusal> {
+    let mut words = line.split_whitespace();
+    let name = if line.starts_with(char::is_whitespace) { "" } else { words.next().unwrap_or_default() };
+    let spec = find(name)?;
+    let parse = spec.parse.ok_or_else(|| not_yet(spec.usage, spec.about))?;
+    parse(Arguments { spec, words })
+}
+
+/// The refusal of what a later version will do.
+pub(super) fn not_yet(usage: &str, about: &str) -> Refusal {
+    (ErrorCode::NotInThisVersion, format!("{usage} ({about}) is not in this version"))
+}
+
+impl Arguments<'_> {
+    fn wrong(&self, reason: &str) -> Refusal {
+        (ErrorCode::BadCommand, format!("{reason}; usage: {}", self.spec.usage))
+    }
+
+    fn group(&mut self) -> Result<GroupName, Refusal> {
+        self.group_or_none()?.ok_or_else(|| self.wrong("which group?"))
+    }
+
+    /// A `#` before the name is how groups are shown, and is taken as such.
+    fn group_or_none(&mut self) -> Result<Option<GroupName>, Refusal> {
+        let Some(word) = self.words.next() else {
+            return Ok(None);
+        };
+        let name = word.strip_prefix('#').unwrap_or(word);
+        let group = GroupName::from_str(name);
+        group.map(Some).map_err(|bad| (ErrorCode::BadName, format!("{} is no group: {bad}", shortened(word))))
+    }
+
+    fn order(&mut self) -> Result<Option<OrderKind>, Refusal> {
+        match self.words.next().map(OrderKind::from_str) {
+            None => Ok(None),
+            Some(Ok(order @ (OrderKind::Fifo | OrderKind::Causal))) => Ok(Some(order)),
+            Some(Ok(order)) => Err(not_yet(order.as_str(), "an order")),
+            Some(Err(_)) => Err(self.wrong("an order is fifo or causal")),
+        }
+    }
+
+    fn end(mut self, command: Command) -> Result<Command, Refusal> {
+        match self.words.next() {
+            None => Ok(command),
+            Some(word) => Err(self.wrong(&format!("{} is too much", shortened(word)))),
+        }
+    }
+}
+
+/// Help about one command, or the list of them.
+fn help(topic: Option<&str>) -> Result<Command, Refusal> {
+    let Some(topic) = topic else {
+        return Ok(Command::Help { topic: None, text: overview() });
+    };
+    let spec = find(topic.trim_start_matches(['!', '/']))?;
+    let mut text = format!("{}: {}", spec.usage, spec.about);
+    match spec.parse {
+        Some(_) => _ = write!(text, "\nexample: {}\nalso: {}", spec.example, spellings(spec)),
+        None => text.push_str("\n(not in this version)"),
+    }
+    Ok(Command::Help { topic: Some(spec.names[0]), text })
+}
+
+fn overview() -> String {
+    let mut text = String::from("type a line to send it to the current group; commands:\n");
+    for spec in COMMANDS.iter().filter(|spec| spec.parse.is_some()) {
+        _ = writeln!(text, "  {:<24} {}", spec.usage, spec.about);
+    }
+    text + "!!x sends a text that begins with !, //x one that begins with /; !help COMMAND shows an example"
+}
+
+fn spellings(spec: &Spec) -> String {
+    let all: Vec<String> = spec.names.iter().map(|name| format!("!{name}, /{name}")).collect();
+    all.join(", ")
+}
+
+fn find(name: &str) -> Result<&'static Spec, Refusal> {
+    if let Some(spec) = COMMANDS.iter().find(|spec| spec.names.contains(&name)) {
+        return Ok(spec);
+    }
+    let hint = match suggestion(name) {
+        Some(known) => format!("did you mean !{known}?"),
+        None => "!help lists them".to_owned(),
+    };
+    Err((
+        ErrorCode::BadCommand,
+        format!("there is no command !{}; {hint} (nothing was sent)", shortened(name)),
+    ))
+}
+
+/// A command of this version that was probably meant.
+fn suggestion(typed: &str) -> Option<&'static str> {
+    let here = COMMANDS.iter().filter(|spec| spec.parse.is_some());
+    let names = here.flat_map(|spec| spec.names).copied();
+    let length = typed.chars().count();
+    if length == 0 || length > 12 {
+        return None;
+    }
+    let completed = names.clone().find(|name| length > 1 && name.starts_with(typed));
+    let near = || names.map(|name| (distance(typed, name), name)).min().filter(|near| near.0 <= length / 2);
+    completed.or_else(|| near().map(|near| near.1))
+}
+
+/// Levenshtein's distance: how many characters must be put in, taken out or changed.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.chars().enumerate() {
+            let changed = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.chars().count()]
+}
+
+/// A word of the person's, short enough to repeat to them.
+fn shortened(word: &str) -> String {
+    const SHOWN: usize = 24;
+    match word.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &word[..end]),
+        None => word.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_levenshteins() {
+        for (a, b, steps) in [("", "", 0), ("join", "join", 0), ("jion", "join", 2), ("q", "quit", 3)] {
+            assert_eq!(distance(a, b), steps);
+        }
+    }
+
+    #[test]
+    fn no_two_commands_share_a_name() {
+        let mut names: Vec<_> = COMMANDS.iter().flat_map(|spec| spec.names).collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn every_example_of_this_version_parses() {
+        for spec in COMMANDS.iter().filter(|spec| spec.parse.is_some()) {
+            assert!(parse(&spec.example[1..]).is_ok(), "{}", spec.example);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What people type, to commands: one parser for every front end.
+//!
+//! A line that begins with `!` or `/` is a command, any other is text for the current group. Text is made harmless
+//! here, on its way in. A line that makes no sense becomes [`Command::Refuse`], so that its answer comes in turn.
+
+use bytes::Bytes;
+use decury_common::base::limits::MESSAGE_MAX;
+
+use super::commands::{self, Refusal};
+use super::lines::Line;
+use crate::session::{Command, ErrorCode, sanitise};
+
+/// The command that a line of input stands for; `None` if there is nothing on it.
+pub fn parse(line: Line<'_>) -> Option<Command> {
+    let line = match line {
+        Line::Whole(line) => line.strip_suffix(b"\r").unwrap_or(line),
+        Line::TooLong => return Some(refuse(too_long())),
+    };
+    let Ok(line) = std::str::from_utf8(line) else {
+        return Some(refuse((ErrorCode::BadText, "the line is not UTF-8; nothing was sent".to_owned())));
+    };
+    if line.trim().is_empty() {
+        return None;
+    }
+    let line = &sanitise(line);
+    Some(match line.as_bytes() {
+        [b'!', b'!', ..] | [b'/', b'/', ..] => say(&line[1..]),
+        [b'!' | b'/', ..] => commands::parse(&line[1..]).unwrap_or_else(refuse),
+        [b'>', b'>', ..] => refuse(commands::not_yet(">> USER: text", "private message")),
+        _ => say(line),
+    })
+}
+
+fn say(text: &str) -> Command {
+    if text.len() > MESSAGE_MAX {
+        return refuse(too_long());
+    }
+    Command::Say { text: Bytes::copy_from_slice(text.as_bytes()) }
+}
+
+fn too_long() -> Refusal {
+    (ErrorCode::TooLong, format!("a message has at most {MESSAGE_MAX} bytes; nothing was sent"))
+}
+
+fn refuse((code, text): Refusal) -> Command {
+    Command::Refuse { code, text }
+}
+
+#[cfg(test)]
+mod tests {
+    use decury_common::order::OrderKind;
+
+    use super::*;
+
+    fn parsed(line: &str) -> Command {
+        parse(Line::Whole(line.as_bytes())).unwrap()
+    }
+
+    fn refused(line: &[u8]) -> (ErrorCode, String) {
+        match parse(Line::Whole(line)) {
+            Some(Command::Refuse { code, text }) => (code, text),
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    fn say(text: &str) -> Command {
+        Command::Say { text: Bytes::copy_from_slice(text.as_bytes()) }
+    }
+
+    #[test]
+    fn commands_are_understood_in_all_their_spellings() {
+        let lobby = "lobby".parse().unwrap();
+        let join = |order| Command::Join { group: lobby, order };
+        for (line, command) in [
+            ("!j lobby", join(None)),
+            ("/j lobby", join(None)),
+            ("!join lobby", join(None)),
+            ("/join  lobby\tfifo ", join(Some(OrderKind::Fifo))),
+            ("!j #lobby causal", join(Some(OrderKind::Causal))),
+            ("!w lobby", Command::Switch { group: lobby }),
+            ("!g", Command::Groups),
+            ("/g ", Command::Groups),
+            ("!lm", Command::Members { group: None }),
+            ("!lm lobby", Command::Members { group: Some(lobby) }),
+            ("!e", Command::Leave { group: None }),
+            ("/leave lobby", Command::Leave { group: Some(lobby) }),
+            ("!q", Command::Quit),
+            ("/quit\r", Command::Quit),
+        ] {
+            assert_eq!(parsed(line), command, "{line}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_text() {
+        for (line, text) in [
+            ("hello", "hello"),
+            (" !j lobby", " !j lobby"),
+            ("!!j lobby", "!j lobby"),
+            ("//etc/passwd", "/etc/passwd"),
+            ("!!", "!"),
+            ("a|b;c\"d'e\\n {\"x\":1}", "a|b;c\"d'e\\n {\"x\":1}"),
+            ("> quoted", "> quoted"),
+            ("grüße 👋\r", "grüße 👋"),
+            ("a\tb\u{1b}[1m\u{202e}", "a\tb\u{fffd}[1m\u{fffd}"),
+        ] {
+            assert_eq!(parsed(line), say(text), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_with_nothing_on_it_asks_for_nothing() {
+        for line in ["", "\r", "  ", "\t"] {
+            assert_eq!(parse(Line::Whole(line.as_bytes())), None);
+        }
+    }
+
+    #[test]
+    fn an_unknown_command_is_answered_with_a_suggestion() {
+        for (line, hint) in [
+            ("!jion lobby", "did you mean !join?"),
+            ("/hlep", "did you mean !help?"),
+            ("!mem", "did you mean !members?"),
+            ("!qiut", "did you mean !quit?"),
+            ("!x", "!help lists them"),
+            ("!", "!help lists them"),
+            ("/", "!help lists them"),
+            ("! j lobby", "!help lists them"),
+            ("/home/ann/notes", "!help lists them"),
+        ] {
+            let (code, text) = refused(line.as_bytes());
+            assert_eq!(code, ErrorCode::BadCommand, "{line}");
+            assert!(text.contains(hint), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_argument_is_answered_with_what_was_expected() {
+        for (line, code, hint) in [
+            ("!j", ErrorCode::BadCommand, "usage: !j GROUP [fifo|causal]"),
+            ("!j lobby sorted", ErrorCode::BadCommand, "an order is fifo or causal"),
+            ("!j lobby fifo now", ErrorCode::BadCommand, "now is too much"),
+            ("!j a/b", ErrorCode::BadName, "1 to 50 letters"),
+            ("!j grüße", ErrorCode::BadName, "1 to 50 letters"),
+            ("!j lobby total", ErrorCode::NotInThisVersion, "total"),
+            ("!w", ErrorCode::BadCommand, "usage: !w GROUP"),
+            ("!g all", ErrorCode::BadCommand, "usage: !g"),
+            ("!q now", ErrorCode::BadCommand, "usage: !q"),
+            ("!help nothing", ErrorCode::BadCommand, "there is no command !nothing"),
+        ] {
+            let (got, text) = refused(line.as_bytes());
+            assert_eq!(got, code, "{line}");
+            assert!(text.contains(hint), "{line}: {text}");
+        }
+        let (_, text) = refused(format!("!{}", "x".repeat(60_000)).as_bytes());
+        assert!(text.len() < 200);
+    }
+
+    #[test]
+    fn what_a_later_version_brings_is_refused_by_name() {
+        for line in
+            ["!p bob hi", "/msg bob hi", ">> bob: hi", "!u", "/list", "!why", "!s", "!text \"a\"", "!h 5"]
+        {
+            let (code, text) = refused(line.as_bytes());
+            assert_eq!(code, ErrorCode::NotInThisVersion, "{line}");
+            assert!(text.ends_with("is not in this version"), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn help_lists_the_commands_or_shows_one_with_an_example() {
+        let Command::Help { topic: None, text } = parsed("!help") else { panic!() };
+        for usage in ["!j GROUP", "!w GROUP", "!g ", "!lm ", "!e ", "!q ", "!!x"] {
+            assert!(text.contains(usage), "{usage}");
+        }
+        for line in ["!help j", "!help !join", "/help /j"] {
+            let Command::Help { topic: Some("j"), text } = parsed(line) else { panic!("{line}") };
+            assert!(text.contains("example: !j lobby"));
+        }
+        let Command::Help { topic: Some("why"), text } = parsed("!help why") else { panic!() };
+        assert!(text.contains("not in this version"));
+    }
+
+    #[test]
+    fn a_message_of_the_largest_size_is_taken_and_one_byte_more_is_not() {
+        let largest = "x".repeat(MESSAGE_MAX);
+        assert_eq!(parsed(&largest), say(&largest));
+        assert_eq!(parsed(&format!("/{}", "/".repeat(MESSAGE_MAX))), say(&"/".repeat(MESSAGE_MAX)));
+        assert_eq!(parsed(&format!("//{largest}")), refuse(too_long()));
+        assert_eq!(refused(format!("{largest}x").as_bytes()).0, ErrorCode::TooLong);
+        assert_eq!(refused("\u{1}".repeat(MESSAGE_MAX / 2).as_bytes()).0, ErrorCode::TooLong);
+        assert_eq!(parse(Line::TooLong), Some(refuse(too_long())));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused() {
+        for line in [&b"\xff\xfe"[..], b"!j \xc3", b"ab\xed\xa0\x80"] {
+            assert_eq!(refused(line).0, ErrorCode::BadText);
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! Events to JSON, one object a line: the front end for programs.
+//!
+//! Every object has `event` and `at` (Unix microseconds); an answer has `re`, the number of the line it answers.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use decury_common::base::id::{GroupName, MessageId, UserName};
+use decury_common::endpoint::{Cause, MemberStatus, Reached, ViewInfo};
+use serde::{Serialize, Serializer};
+
+use super::FrontEnd;
+use crate::session::{Event, GroupSummary};
+
+/// The front end for programs.
+#[derive(Debug)]
+pub struct JsonMode<W>(W);
+
+impl<W: Write> JsonMode<W> {
+    /// Objects go to `out`.
+    pub fn new(out: W) -> JsonMode<W> {
+        JsonMode(out)
+    }
+}
+
+impl<W: Write> FrontEnd for JsonMode<W> {
+    fn show(&mut self, at: u64, event: &Event) -> io::Result<()> {
+        let (event, re, fields) = fields(event);
+        serde_json::to_writer(&mut self.0, &Object { event, at, re, fields })?;
+        self.0.write_all(b"\n")
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[derive(Serialize)]
+struct Object<'a> {
+    event: &'static str,
+    at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    re: Option<u64>,
+    #[serde(flatten)]
+    fields: Fields<'a>,
+}
+
+/// The fields of each event, beside those that all have.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Fields<'a> {
+    Ready {
+        user: UserName,
+        udp: SocketAddr,
+        tracker: Option<SocketAddr>,
+        fingerprint: String,
+    },
+    Joined {
+        group: GroupName,
+        order: &'static str,
+        view: String,
+        members: Vec<UserName>,
+    },
+    View {
+        group: GroupName,
+        view: String,
+        members: Vec<UserName>,
+        joined: &'a [UserName],
+        left: &'a [UserName],
+        cause: &'static str,
+    },
+    Left {
+        group: GroupName,
+    },
+    Current {
+        group: Option<GroupName>,
+    },
+    Sent {
+        group: GroupName,
+        #[serde(serialize_with = "display")]
+        id: MessageId,
+    },
+    Message {
+        group: GroupName,
+        from: UserName,
+        #[serde(serialize_with = "display")]
+        id: MessageId,
+        text: Cow<'a, str>,
+        order: &'static str,
+        seq: u64,
+        #[serde(serialize_with = "as_map", skip_serializing_if = "<[_]>::is_empty")]
+        clock: &'a [(UserName, u64)],
+        caught_up: bool,
+    },
+    Groups {
+        groups: Vec<Group>,
+    },
+    Members {
+        group: GroupName,
+        members: Vec<Member>,
+    },
+    Help {
+        command: Option<&'static str>,
+        text: &'a str,
+    },
+    Notice {
+        kind: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<GroupName>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<UserName>,
+        text: String,
+    },
+    Error {
+        code: &'static str,
+        text: &'a str,
+    },
+    Bye {
+        sent: u64,
+        received: u64,
+        total: u64,
+    },
+}
+
+#[derive(Serialize)]
+struct Group {
+    name: GroupName,
+    order: &'static str,
+    members: usize,
+    limit: usize,
+}
+
+#[derive(Serialize)]
+struct Member {
+    name: UserName,
+    reached: &'static str,
+    rtt_us: Option<u128>,
+}
+
+fn display<S: Serializer>(value: &MessageId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn as_map<S: Serializer>(clock: &[(UserName, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(clock.iter().copied())
+}
+
+/// An event's name, the line it answers, and its own fields.
+fn fields(event: &Event) -> (&'static str, Option<u64>, Fields<'_>) {
+    match event {
+        Event::Ready { user, udp, tracker, incarnation } => {
+            let fingerprint = incarnation.to_string();
+            ("ready", None, Fields::Ready { user: *user, udp: *udp, tracker: *tracker, fingerprint })
+        }
+        Event::Joined { re, group, view, current: _ } => ("joined", *re, joined(*group, view)),
+        Event::View { group, view, joined, left, cause } => {
+            ("view", None, changed(*group, view, joined, left, *cause))
+        }
+        Event::Left { re, group } => ("left", *re, Fields::Left { group: *group }),
+        Event::Current { re, group } => ("current", *re, Fields::Current { group: *group }),
+        Event::Sent { re, group, id } => ("sent", *re, Fields::Sent { group: *group, id: *id }),
+        Event::Message { group, order, from, id, clock, text } => {
+            let (order, text, seq) = (order.as_str(), text.safe(), id.count);
+            let (group, from, id) = (*group, *from, *id);
+            let caught_up = false;
+            ("message", None, Fields::Message { group, from, id, text, order, seq, clock, caught_up })
+        }
+        Event::Groups { re, groups } => {
+            ("groups", *re, Fields::Groups { groups: groups.iter().map(group).collect() })
+        }
+        Event::Members { re, group, members } => {
+            let members = members.iter().map(member).collect();
+            ("members", *re, Fields::Members { group: *group, members })
+        }
+        Event::Help { re, topic, text } => ("help", *re, Fields::Help { command: *topic, text }),
+        Event::Notice { re, notice } => {
+            let (kind, group, user) = (notice.kind(), notice.group(), notice.user());
+            ("notice", *re, Fields::Notice { kind, group, user, text: notice.to_string() })
+        }
+        Event::Error { re, code, text } => ("error", *re, Fields::Error { code: code.as_str(), text }),
+        Event::Bye { sent, received } => {
+            let (sent, received) = (*sent, *received);
+            ("bye", None, Fields::Bye { sent, received, total: sent + received })
+        }
+    }
+}
+
+fn joined(group: GroupName, view: &ViewInfo) -> Fields<'_> {
+    Fields::Joined { group, order: view.order.as_str(), view: view.id.to_string(), members: names(view) }
+}
+
+fn changed<'a>(
+    group: GroupName,
+    view: &ViewInfo,
+    joined: &'a [UserName],
+    left: &'a [UserName],
+    cause: Cause,
+) -> Fields<'a> {
+    let cause = match cause {
+        Cause::Merge => "merge",
+        Cause::Suspected => "suspected",
+        Cause::Leave => "leave",
+        Cause::Join => "join",
+    };
+    Fields::View { group, view: view.id.to_string(), members: names(view), joined, left, cause }
+}
+
+fn names(view: &ViewInfo) -> Vec<UserName> {
+    view.members.iter().map(|&(_, name)| name).collect()
+}
+
+fn group(group: &GroupSummary) -> Group {
+    let &GroupSummary { name, order, members, limit } = group;
+    Group { name, order: order.as_str(), members, limit }
+}
+
+fn member(member: &MemberStatus) -> Member {
+    let reached = match member.reached {
+        Reached::Me => "self",
+        Reached::Direct => "direct",
+        Reached::No => "no",
+    };
+    Member { name: member.name, reached, rtt_us: member.rtt.map(|rtt| rtt.as_micros()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use decury_common::base::id::{Incarnation, MemberId, ViewId};
+    use decury_common::order::OrderKind;
+
+    use super::*;
+    use crate::session::{ErrorCode, Notice, Text};
+
+    const ANN: MemberId = MemberId { incarnation: Incarnation(0xa), join: 0 };
+
+    fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+        text.parse().unwrap()
+    }
+
+    fn view() -> ViewInfo {
+        let bob = MemberId { incarnation: Incarnation(0xb), join: 1 };
+        let id = ViewId { number: 2, coordinator: ANN };
+        ViewInfo { id, order: OrderKind::Causal, members: vec![(ANN, name("ann")), (bob, name("bob"))] }
+    }
+
+    fn line(event: &Event) -> String {
+        let mut out = Vec::new();
+        JsonMode::new(&mut out).show(7, event).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn views_have_their_names_and_causes() {
+        let (group, view) = (name("lobby"), view());
+        let joined = Event::Joined { re: Some(3), group, view: view.clone(), current: true };
+        assert_eq!(
+            line(&joined),
+            r#"{"event":"joined","at":7,"re":3,"group":"lobby","order":"causal","#.to_owned()
+                + r#""view":"2@000000000000000a.0","members":["ann","bob"]}"#
+                + "\n"
+        );
+        let (joined, left) = (vec![name("bob")], vec![name("cid")]);
+        assert_eq!(
+            line(&Event::View { group, view, joined, left, cause: Cause::Suspected }),
+            r#"{"event":"view","at":7,"group":"lobby","view":"2@000000000000000a.0","#.to_owned()
+                + r#""members":["ann","bob"],"joined":["bob"],"left":["cid"],"cause":"suspected"}"#
+                + "\n"
+        );
+    }
+
+    #[test]
+    fn a_message_says_who_what_and_how_it_is_ordered() {
+        let id = MessageId { sender: ANN, count: 5 };
+        let text = Text::new(Bytes::from_static("gr\u{fc}\"\u{1b}".as_bytes()));
+        let (group, from, order) = (name("lobby"), name("ann"), OrderKind::Causal);
+        let clock = vec![(name("ann"), 5), (name("bob"), 2)];
+        assert_eq!(
+            line(&Event::Message { group, order, from, id, clock, text: text.clone() }),
+            r#"{"event":"message","at":7,"group":"lobby","from":"ann","id":"000000000000000a.0-5","#
+                .to_owned()
+                + "\"text\":\"gr\u{fc}\\\"\u{fffd}\","
+                + r#""order":"causal","seq":5,"clock":{"ann":5,"bob":2},"caught_up":false}"#
+                + "\n"
+        );
+        let fifo = Event::Message { group, order: OrderKind::Fifo, from, id, clock: vec![], text };
+        assert!(!line(&fifo).contains("clock"));
+    }
+
+    #[test]
+    fn every_other_event_has_exactly_its_fields() {
+        let group = name("lobby");
+        let id = MessageId { sender: ANN, count: 5 };
+        let (udp, tracker) = (name("10.0.0.1:5000"), name("127.0.0.1:7400"));
+        let summary = GroupSummary { name: group, order: OrderKind::Fifo, members: 2, limit: 10 };
+        let reached = |name, reached, rtt| MemberStatus { id: ANN, name, reached, rtt };
+        let members = vec![
+            reached(name("ann"), Reached::Me, None),
+            reached(name("bob"), Reached::Direct, Some(Duration::from_micros(120))),
+            reached(name("cid"), Reached::No, None),
+        ];
+        let ready = |tracker| Event::Ready { user: name("ann"), udp, tracker, incarnation: ANN.incarnation };
+        let notice = Notice::PeerBack { group, user: name("bob") };
+        let rest = r#""members":[{"name":"ann","reached":"self","rtt_us":null},"#.to_owned()
+            + r#"{"name":"bob","reached":"direct","rtt_us":120},{"name":"cid","reached":"no","rtt_us":null}]"#;
+        let code = ErrorCode::NoSuchGroup;
+        for (event, fields) in [
+            (
+                ready(Some(tracker)),
+                r#""ready","at":7,"user":"ann","udp":"10.0.0.1:5000","tracker":"127.0.0.1:7400","fingerprint":"000000000000000a""#,
+            ),
+            (
+                ready(None),
+                r#""ready","at":7,"user":"ann","udp":"10.0.0.1:5000","tracker":null,"fingerprint":"000000000000000a""#,
+            ),
+            (Event::Left { re: Some(4), group }, r#""left","at":7,"re":4,"group":"lobby""#),
+            (Event::Current { re: None, group: None }, r#""current","at":7,"group":null"#),
+            (
+                Event::Sent { re: Some(1), group, id },
+                r#""sent","at":7,"re":1,"group":"lobby","id":"000000000000000a.0-5""#,
+            ),
+            (
+                Event::Groups { re: Some(1), groups: vec![summary] },
+                r#""groups","at":7,"re":1,"groups":[{"name":"lobby","order":"fifo","members":2,"limit":10}]"#,
+            ),
+            (
+                Event::Members { re: Some(2), group, members },
+                &format!(r#""members","at":7,"re":2,"group":"lobby",{rest}"#),
+            ),
+            (
+                Event::Help { re: Some(9), topic: Some("j"), text: "x".into() },
+                r#""help","at":7,"re":9,"command":"j","text":"x""#,
+            ),
+            (
+                Event::Notice { re: None, notice },
+                r#""notice","at":7,"kind":"peer_back","group":"lobby","user":"bob","text":"bob is heard again in #lobby""#,
+            ),
+            (
+                Event::Error { re: Some(6), code, text: "?".into() },
+                r#""error","at":7,"re":6,"code":"no_such_group","text":"?""#,
+            ),
+            (Event::Bye { sent: 2, received: 3 }, r#""bye","at":7,"sent":2,"received":3,"total":5"#),
+        ] {
+            assert_eq!(line(&event), format!("{{\"event\":{fields}}}\n"));
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Events as lines for people: messages on one stream (stdout), everything else on another (stderr).
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use decury_common::base::id::{GroupName, UserName};
+use decury_common::endpoint::{Cause, MemberStatus, Reached};
+
+use super::FrontEnd;
+use super::model::Model;
+use crate::session::{Event, GroupSummary};
+
+/// The front end for people at a plain terminal, and for pipes.
+#[derive(Debug)]
+pub struct LineMode<M, T> {
+    messages: M,
+    told: T,
+    settings: Settings,
+    model: Model,
+}
+
+/// What line mode must know beforehand.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// A person types at it: what they typed is on their screen already, and they know which line an error is about.
+    pub interactive: bool,
+    /// The trackers that are tried, to be named when none answers.
+    pub trackers: Vec<SocketAddr>,
+}
+
+impl<M: Write, T: Write> LineMode<M, T> {
+    /// Messages go to `messages`, everything else to `told`.
+    pub fn new(messages: M, told: T, settings: Settings) -> LineMode<M, T> {
+        LineMode { messages, told, settings, model: Model::default() }
+    }
+
+    fn here(&self, group: GroupName) -> usize {
+        self.model.group(group).map_or(0, |group| group.members.len())
+    }
+
+    fn talking_to(&self, group: GroupName) -> String {
+        format!("you are talking to #{group} ({} here) - !help", self.here(group))
+    }
+
+    /// What is told about an event, beside messages.
+    fn words(&self, event: &Event) -> Option<String> {
+        let number = |re: &Option<u64>| match re {
+            Some(re) if !self.settings.interactive => format!("line {re}: "),
+            _ => String::new(),
+        };
+        match event {
+            Event::Ready { user, udp, tracker: Some(tracker), .. } => {
+                Some(format!("you are {user}, at {udp}, signed in at {tracker}"))
+            }
+            Event::Ready { user, udp, tracker: None, .. } => Some(format!(
+                "you are {user}, at {udp}; no tracker answers at {}: still trying\n\
+                 (start one with `tracker`, or one inside this program with `node --host`)",
+                listed(&self.settings.trackers)
+            )),
+            Event::Joined { group, current: true, .. } | Event::Current { group: Some(group), .. } => {
+                Some(self.talking_to(*group))
+            }
+            Event::Joined { group, .. } => Some(format!("you are in #{group} ({} here)", self.here(*group))),
+            Event::View { group, joined, left, cause, .. } => {
+                Some(self.changes(*group, joined, left, *cause))
+            }
+            Event::Left { group, .. } => Some(format!("you have left #{group}")),
+            Event::Current { group: None, .. } => {
+                Some("there is no current group now: !j GROUP or !w GROUP".to_owned())
+            }
+            Event::Groups { groups, .. } => Some(groups_listed(groups)),
+            Event::Members { group, members, .. } => Some(members_listed(*group, members)),
+            Event::Help { text, .. } => Some(text.clone()),
+            Event::Notice { notice, .. } => Some(notice.to_string()),
+            Event::Error { re, text, .. } => Some(number(re) + text),
+            Event::Bye { sent, received } => Some(format!("bye: {sent} sent, {received} received")),
+            Event::Sent { .. } | Event::Message { .. } => None,
+        }
+    }
+
+    fn changes(&self, group: GroupName, joined: &[UserName], left: &[UserName], cause: Cause) -> String {
+        let came = if cause == Cause::Merge { "back in" } else { "now in" };
+        let went = if cause <= Cause::Suspected { "cut off from" } else { "gone from" };
+        let mut parts = Vec::new();
+        if !joined.is_empty() {
+            parts.push(format!("{} {came} #{group}", listed(joined)));
+        }
+        if !left.is_empty() {
+            parts.push(format!("{} {went} #{group}", listed(left)));
+        }
+        if parts.is_empty() {
+            parts.push(format!("#{group} has a new view"));
+        }
+        format!("{} ({} here)", parts.join(", "), self.here(group))
+    }
+}
+
+impl<M: Write, T: Write> FrontEnd for LineMode<M, T> {
+    fn show(&mut self, _at: u64, event: &Event) -> io::Result<()> {
+        self.model.apply(event);
+        if let Event::Message { group, from, text, .. } = event {
+            if self.settings.interactive && self.model.me() == Some(*from) {
+                return Ok(());
+            }
+            return writeln!(self.messages, "#{group} {from}: {}", text.safe());
+        }
+        if let Some(words) = self.words(event) {
+            // What was said before stands before. Whether anybody reads the rest is no reason to end.
+            self.messages.flush()?;
+            _ = writeln!(self.told, "{words}");
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        _ = self.told.flush();
+        self.messages.flush()
+    }
+}
+
+fn listed<T: ToString>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn groups_listed(groups: &[GroupSummary]) -> String {
+    if groups.is_empty() {
+        return "there is no group yet: !j lobby makes one".to_owned();
+    }
+    let line = |group: &GroupSummary| {
+        let GroupSummary { name, order, members, limit } = group;
+        format!("#{name} ({order}, {members} of {limit})")
+    };
+    let lines: Vec<String> = groups.iter().map(line).collect();
+    format!("groups (!j GROUP joins one):\n  {}", lines.join("\n  "))
+}
+
+fn members_listed(group: GroupName, members: &[MemberStatus]) -> String {
+    let line = |member: &MemberStatus| match (member.reached, member.rtt) {
+        (Reached::Me, _) => format!("{} (you)", member.name),
+        (Reached::Direct, Some(rtt)) => {
+            format!("{} (direct, {:.1} ms)", member.name, rtt.as_secs_f64() * 1000.0)
+        }
+        (Reached::Direct, None) => format!("{} (direct)", member.name),
+        (Reached::No, _) => format!("{} (not reached)", member.name),
+    };
+    let lines: Vec<String> = members.iter().map(line).collect();
+    format!("in #{group}:\n  {}", lines.join("\n  "))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use decury_common::base::id::{Incarnation, MemberId, MessageId, ViewId};
+    use decury_common::endpoint::ViewInfo;
+    use decury_common::order::OrderKind;
+
+    use super::*;
+    use crate::session::{ErrorCode, Notice, Text};
+
+    const ANN: MemberId = MemberId { incarnation: Incarnation(0xa), join: 0 };
+
+    fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+        text.parse().unwrap()
+    }
+
+    fn ready(tracker: Option<SocketAddr>) -> Event {
+        Event::Ready { user: name("ann"), udp: name("10.0.0.1:5000"), tracker, incarnation: ANN.incarnation }
+    }
+
+    fn joined(members: &[&str], current: bool) -> Event {
+        let members = members.iter().map(|member| (ANN, name(member))).collect();
+        let id = ViewId { number: 2, coordinator: ANN };
+        let view = ViewInfo { id, order: OrderKind::Causal, members };
+        Event::Joined { re: Some(1), group: name("lobby"), view, current }
+    }
+
+    fn said(from: &str, text: &'static str) -> Event {
+        let text = Text::new(Bytes::from_static(text.as_bytes()));
+        let id = MessageId { sender: ANN, count: 1 };
+        let (group, from) = (name("lobby"), name(from));
+        Event::Message { group, order: OrderKind::Causal, from, id, clock: vec![], text }
+    }
+
+    /// What is shown of `events`: messages, and the rest.
+    fn shown(interactive: bool, events: &[Event]) -> (String, String) {
+        let settings = Settings { interactive, trackers: vec![name("127.0.0.1:7400")] };
+        let (mut messages, mut told) = (Vec::new(), Vec::new());
+        let mut mode = LineMode::new(&mut messages, &mut told, settings);
+        for event in events {
+            mode.show(0, event).unwrap();
+        }
+        (String::from_utf8(messages).unwrap(), String::from_utf8(told).unwrap())
+    }
+
+    #[test]
+    fn a_first_conversation_reads_well() {
+        let events =
+            [ready(Some(name("127.0.0.1:7400"))), joined(&["ann", "bob"], true), said("bob", "hello\x1b!")];
+        let (messages, told) = shown(true, &events);
+        assert_eq!(messages, "#lobby bob: hello\u{fffd}!\n");
+        assert_eq!(
+            told,
+            "you are ann, at 10.0.0.1:5000, signed in at 127.0.0.1:7400\n\
+             you are talking to #lobby (2 here) - !help\n"
+        );
+    }
+
+    #[test]
+    fn without_a_tracker_it_says_what_was_tried_and_what_to_do() {
+        let (_, told) = shown(true, &[ready(None)]);
+        for words in ["no tracker answers at 127.0.0.1:7400", "still trying", "node --host"] {
+            assert!(told.contains(words), "{told}");
+        }
+    }
+
+    #[test]
+    fn own_messages_are_shown_unless_their_author_has_just_typed_them() {
+        let events = [ready(None), said("ann", "mine")];
+        assert_eq!(shown(false, &events).0, "#lobby ann: mine\n");
+        assert_eq!(shown(true, &events).0, "");
+    }
+
+    #[test]
+    fn changes_of_a_view_are_told_in_words() {
+        for (joined, left, cause, words) in [
+            (&["cid"][..], &[][..], Cause::Join, "cid now in #lobby (2 here)\n"),
+            (&[], &["bob", "cid"], Cause::Leave, "bob, cid gone from #lobby (2 here)\n"),
+            (&[], &["bob"], Cause::Suspected, "bob cut off from #lobby (2 here)\n"),
+            (&["bob"], &[], Cause::Merge, "bob back in #lobby (2 here)\n"),
+            (&["cid"], &["bob"], Cause::Leave, "cid now in #lobby, bob gone from #lobby (2 here)\n"),
+        ] {
+            let Event::Joined { group, view, .. } = self::joined(&["ann", "bob"], true) else { panic!() };
+            let names = |names: &[&str]| names.iter().map(|text| name(text)).collect();
+            let view = Event::View { group, view, joined: names(joined), left: names(left), cause };
+            assert_eq!(shown(true, &[view]).1, words);
+        }
+    }
+
+    #[test]
+    fn an_error_names_its_line_when_nobody_sits_there() {
+        let error = Event::Error { re: Some(7), code: ErrorCode::BadCommand, text: "what?".into() };
+        assert_eq!(shown(true, std::slice::from_ref(&error)).1, "what?\n");
+        assert_eq!(shown(false, &[error]).1, "line 7: what?\n");
+    }
+
+    #[test]
+    fn lists_and_notices_are_told_one_item_a_line() {
+        let summary = GroupSummary { name: name("lobby"), order: OrderKind::Fifo, members: 2, limit: 10 };
+        let members = vec![MemberStatus { id: ANN, name: name("ann"), reached: Reached::Me, rtt: None }];
+        let group = name("lobby");
+        let events = [
+            Event::Groups { re: None, groups: vec![] },
+            Event::Groups { re: None, groups: vec![summary] },
+            Event::Members { re: None, group, members },
+            Event::Notice { re: None, notice: Notice::PeerBack { group, user: name("bob") } },
+            Event::Bye { sent: 1, received: 2 },
+        ];
+        assert_eq!(
+            shown(true, &events).1,
+            "there is no group yet: !j lobby makes one\n\
+             groups (!j GROUP joins one):\n  #lobby (fifo, 2 of 10)\n\
+             in #lobby:\n  ann (you)\n\
+             bob is heard again in #lobby\n\
+             bye: 1 sent, 2 received\n"
+        );
+    }
+}

@@ -1,0 +1,24 @@
+//! Front ends: text in, commands out; events in, text out. None of them holds protocol state.
+//!
+//! [`input`] turns lines into commands for all of them, [`model`] keeps what all of them show. [`line`] is for people
+//! and pipes, [`json`] for programs. The threads that a front end runs on are in `threads`.
+
+mod commands;
+pub mod input;
+pub mod json;
+pub mod line;
+pub mod lines;
+pub mod model;
+
+use std::io;
+
+use crate::session::Event;
+
+/// Something that shows events.
+pub trait FrontEnd {
+    /// Shows what happened at `at` (microseconds since 1970). An error means that nobody can see it any more.
+    fn show(&mut self, at: u64, event: &Event) -> io::Result<()>;
+
+    /// Nothing more is to be shown for now: lets everything be seen.
+    fn flush(&mut self) -> io::Result<()>;
+}
