@@ -23,6 +23,8 @@ pub const ACCEPTED_MAX: usize = 1_024;
 pub const OPENED_MAX: usize = 64;
 /// Connections accepted in one turn of the loop.
 pub const ACCEPTS_PER_TURN: usize = 64;
+/// Connections that the kernel keeps before they are accepted: after a restart all clients come back at once.
+pub const LISTEN_BACKLOG: i32 = 1_024;
 /// How long accepting pauses when the system has no descriptor or memory for another connection.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes that wait to be written on one connection; a peer that reads too slowly is closed at this bound.

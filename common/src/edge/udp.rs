@@ -304,6 +304,7 @@ fn mapped(addr: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::{Persist, Wakeup};
 
     #[test]
     fn an_ipv4_peer_of_an_ipv6_socket_keeps_its_plain_address() {
@@ -312,5 +313,60 @@ mod tests {
         assert_eq!(canonical(mapped(plain)), plain);
         let v6: SocketAddr = "[2001:db8::1]:9".parse().unwrap();
         assert_eq!(canonical(mapped(v6)), v6);
+    }
+
+    /// Takes what comes, sends nothing.
+    #[derive(Default)]
+    struct Listener(Vec<Vec<u8>>);
+
+    impl Machine for Listener {
+        fn handle_datagram(&mut self, _now: Instant, _from: SocketAddr, bytes: &mut [u8]) {
+            self.0.push(bytes.to_vec());
+        }
+
+        fn handle_timeout(&mut self, _now: Instant) {}
+
+        fn poll_persist(&mut self) -> Option<Persist> {
+            None
+        }
+
+        fn poll_transmit(&mut self, _now: Instant) -> Option<Transmit> {
+            None
+        }
+
+        fn poll_timeout(&self) -> Option<Wakeup> {
+            None
+        }
+    }
+
+    #[test]
+    fn what_met_a_full_buffer_is_kept_and_sent_from_where_it_stopped() {
+        let mut poll = mio::Poll::new().unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let mut sender = Udp::bind(any, poll.registry(), Token(1)).unwrap();
+        let mut receiver = Udp::bind(any, poll.registry(), Token(2)).unwrap();
+        let transmit = Transmit { to: receiver.local_addr(), bytes: b"onetwosix".to_vec(), segment: Some(3) };
+
+        // Loopback delivers within the system call, so its buffer is never full: this is what such a send leaves.
+        sender.block(Blocked { transmit: transmit.clone(), sent: 3 });
+        assert!(!sender.is_writable());
+        sender.send(transmit);
+        assert_eq!(sender.stats().datagrams_lost, 3);
+
+        let mut listener = Listener::default();
+        let mut events = mio::Events::with_capacity(8);
+        for _ in 0..100 {
+            poll.poll(&mut events, Some(std::time::Duration::from_millis(100))).unwrap();
+            for event in &events {
+                let udp = if event.token() == Token(1) { &mut sender } else { &mut receiver };
+                udp.handle_event(event);
+            }
+            receiver.receive(Instant::ZERO, &mut listener);
+            if listener.0.len() == 2 {
+                break;
+            }
+        }
+        assert_eq!(listener.0, [b"two", b"six"]);
+        assert!(sender.is_writable());
     }
 }

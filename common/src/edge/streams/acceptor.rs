@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::base::time::Instant;
-use crate::edge::limits::ACCEPT_PAUSE;
+use crate::edge::limits::{ACCEPT_PAUSE, LISTEN_BACKLOG};
 
 #[derive(Debug)]
 pub(super) struct Acceptor {
@@ -21,7 +22,12 @@ pub(super) struct Acceptor {
 impl Acceptor {
     /// Listens with `SO_REUSEADDR`, so that a restart is not refused because of its predecessor's connections.
     pub(super) fn bind(addr: SocketAddr, registry: &Registry, token: Token) -> io::Result<Acceptor> {
-        let mut listener = TcpListener::bind(addr)?;
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&addr.into())?;
+        socket.listen(LISTEN_BACKLOG)?;
+        let mut listener = TcpListener::from_std(socket.into());
         registry.register(&mut listener, token, Interest::READABLE)?;
         Ok(Acceptor { local: listener.local_addr()?, listener, ready: true, paused_until: None })
     }

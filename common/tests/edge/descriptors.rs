@@ -1,0 +1,86 @@
+//! What happens at the limits of connections and descriptors: each test in a process of its own, for its own limit.
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use decury_common::edge::limits;
+use decury_common::machine::Wakeup;
+
+use crate::support::{Echo, tcp_driver, turn, turns_until};
+
+#[test]
+fn without_descriptors_accepting_pauses_and_then_goes_on() {
+    run_alone("alone_without_descriptors", 64);
+}
+
+#[test]
+#[ignore = "run by without_descriptors_accepting_pauses_and_then_goes_on"]
+fn alone_without_descriptors() {
+    let (mut driver, at) = tcp_driver();
+    let mut echo = Echo::default();
+    let _client = TcpStream::connect(at).unwrap();
+    let mut held = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        held.push(file);
+    }
+    let until = driver.clock().now() + Duration::from_millis(500);
+    while driver.clock().now() < until {
+        driver.wait(Some(Wakeup { at: until, reason: "test" })).unwrap();
+        turn(&mut driver, &mut echo);
+    }
+    assert_eq!(echo.opened, 0);
+    assert!(driver.turns() < 20, "{} turns in half a second", driver.turns());
+    drop(held);
+    turns_until(&mut driver, |driver| {
+        turn(driver, &mut echo);
+        echo.opened == 1
+    });
+}
+
+#[test]
+fn connections_beyond_the_limit_are_closed_at_once() {
+    run_alone("alone_beyond_the_limit", 4_096);
+}
+
+#[test]
+#[ignore = "run by connections_beyond_the_limit_are_closed_at_once"]
+fn alone_beyond_the_limit() {
+    let (mut driver, at) = tcp_driver();
+    let mut echo = Echo::default();
+    let mut clients = Vec::new();
+    for _ in 0..limits::ACCEPTED_MAX + 3 {
+        clients.push(TcpStream::connect(at).unwrap());
+        if clients.len().is_multiple_of(100) {
+            driver.stay_awake();
+            driver.wait(None).unwrap();
+            turn(&mut driver, &mut echo);
+        }
+    }
+    let last = clients.last_mut().unwrap();
+    last.set_nonblocking(true).unwrap();
+    turns_until(&mut driver, |driver| {
+        turn(driver, &mut echo);
+        matches!(last.read(&mut [0; 1]), Ok(0))
+    });
+    assert_eq!(echo.opened, limits::ACCEPTED_MAX);
+    // A seat that gets free is taken again.
+    drop(clients);
+    let _next = TcpStream::connect(at).unwrap();
+    turns_until(&mut driver, |driver| {
+        turn(driver, &mut echo);
+        echo.opened == limits::ACCEPTED_MAX + 1
+    });
+}
+
+/// Runs one test of this file in a process that may open so many files.
+fn run_alone(test: &str, descriptors: u32) {
+    let script =
+        format!("ulimit -n {descriptors} && exec \"$0\" --exact descriptors::{test} --ignored --nocapture");
+    let this = std::env::current_exe().unwrap();
+    let output = Command::new("sh").arg("-c").arg(script).arg(this).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("1 passed"), "{text}");
+}
