@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::membership::Addresses;
 use crate::base::id::{GroupId, GroupName, Incarnation, UserName};
-use crate::base::limits::{CONTACTS_MAX, LISTING_MAX, MEMBERS_MAX};
+use crate::base::limits::{CONTACTS_MAX, GROUPS_MAX, LISTING_MAX, MEMBERS_MAX};
 use crate::base::list::List;
 use crate::order::OrderKind;
 
@@ -73,6 +73,9 @@ pub struct SignIn {
     pub incarnation: Incarnation,
     /// Where its UDP socket can be reached.
     pub addresses: Addresses,
+    /// The groups it is in or joining, a [`Request::Report`] of each of which follows. What the tracker remembers of
+    /// this node in other groups is void.
+    pub groups: List<GroupName, GROUPS_MAX>,
 }
 
 /// A group, as one of its members sees it.
@@ -329,8 +332,13 @@ mod tests {
             order: OrderKind::Safe,
             members: (0..MEMBERS_MAX).map(|_| peer).collect(),
         };
-        let asked = Asked { request: u32::MAX, body: Request::Report(report) };
-        assert_eq!(decode(&encode(&asked)[2..]), Ok(asked));
+        let Contact { incarnation, name, addresses } = largest_contact();
+        let groups = (0..GROUPS_MAX).map(|_| longest()).collect();
+        let sign_in = SignIn { name, incarnation, addresses, groups };
+        for body in [Request::Report(report), Request::SignIn(sign_in)] {
+            let asked = Asked { request: u32::MAX, body };
+            assert_eq!(decode(&encode(&asked)[2..]), Ok(asked));
+        }
     }
 
     #[test]

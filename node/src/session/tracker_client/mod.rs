@@ -390,7 +390,8 @@ impl StreamMachine for TrackerClient {
         });
         self.actions.push_back(StreamAction::Write { stream, bytes: vec![stream::VERSION] });
         let Config { name, incarnation, .. } = self.config;
-        let sign_in = SignIn { name, incarnation, addresses: self.config.addresses.clone() };
+        let groups = self.reports.keys().copied().collect();
+        let sign_in = SignIn { name, incarnation, addresses: self.config.addresses.clone(), groups };
         let number = self.number();
         self.send(now, number, Request::SignIn(sign_in));
     }

@@ -1,0 +1,318 @@
+use decury_common::base::limits::CONTACTS_MAX;
+use decury_common::base::list::List;
+use decury_common::wire::tracker::Peer;
+
+use super::*;
+
+/// A directory, and a fresh identity for each group it creates.
+#[derive(Default)]
+struct World {
+    directory: Directory,
+    created: u64,
+}
+
+fn user(name: &str) -> UserName {
+    name.parse().unwrap()
+}
+
+fn group(name: &str) -> GroupName {
+    name.parse().unwrap()
+}
+
+fn peers(names: &[(&str, u64)]) -> List<Peer, MEMBERS_MAX> {
+    names.iter().map(|(name, node)| Peer { incarnation: Incarnation(*node), name: user(name) }).collect()
+}
+
+impl World {
+    fn apply(&mut self, session: u64, action: Action) -> Outcome {
+        self.directory.apply(Command { session: SessionId(session), action })
+    }
+
+    /// Signs the node `node` in on connection `session`.
+    fn sign_in(&mut self, session: u64, name: &str, node: u64, groups: &[&str]) -> Outcome {
+        let groups = groups.iter().map(|name| group(name)).collect();
+        let addresses = [([127, 0, 0, 1], 7000 + u16::try_from(node).unwrap()).into()].into_iter().collect();
+        let (name, incarnation) = (user(name), Incarnation(node));
+        self.apply(session, Action::SignIn(SignIn { name, incarnation, addresses, groups }))
+    }
+
+    /// Signs people in whose connection and node have the numbers 1, 2, ...
+    fn with(names: &[&str]) -> World {
+        let mut world = World::default();
+        for (session, name) in (1..).zip(names) {
+            assert_eq!(world.sign_in(session, name, session, &[]), Outcome::of(Ok(Answer::Done)));
+        }
+        world
+    }
+
+    fn join_as(&mut self, session: u64, name: &str, order: Option<OrderKind>) -> Outcome {
+        self.created += 1;
+        let fresh = GroupId(self.created);
+        self.apply(session, Action::Join { group: group(name), order, fresh })
+    }
+
+    fn join(&mut self, session: u64, name: &str) -> Result<Joined, Refusal> {
+        match self.join_as(session, name, None).result {
+            Ok(Answer::Joined(joined)) => Ok(joined),
+            Ok(other) => panic!("{other:?}"),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    fn report(&mut self, session: u64, name: &str, id: u64, members: &[(&str, u64)]) -> Outcome {
+        let report = GroupReport {
+            group: group(name),
+            id: GroupId(id),
+            order: OrderKind::Causal,
+            members: peers(members),
+        };
+        self.apply(session, Action::Report(report))
+    }
+
+    fn members(&self, name: &str) -> Result<String, Refusal> {
+        match self.directory.members_of(group(name))? {
+            Answer::Members { members, .. } => {
+                Ok(members.iter().map(UserName::as_str).collect::<Vec<_>>().join(" "))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn users(&self) -> String {
+        match self.directory.users(None) {
+            Answer::Users { users, .. } => users.iter().map(UserName::as_str).collect::<Vec<_>>().join(" "),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn groups(&self) -> Vec<(String, u8)> {
+        match self.directory.groups(None) {
+            Answer::Groups { groups, .. } => {
+                groups.iter().map(|group| (group.name.to_string(), group.members)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn contacts(joined: &Joined) -> Vec<&str> {
+    joined.contacts.iter().map(|contact| contact.name.as_str()).collect()
+}
+
+#[test]
+fn a_name_is_taken_while_its_node_is_connected() {
+    let mut world = World::with(&["ann"]);
+    assert_eq!(world.sign_in(2, "ann", 2, &[]).result, Err(Refusal::NameTaken));
+    assert_eq!(world.apply(2, Action::SignOut).result, Err(Refusal::NotSignedIn));
+    assert_eq!(world.sign_in(1, "bob", 1, &[]).result, Err(Refusal::AlreadySignedIn));
+    assert_eq!(world.users(), "ann");
+}
+
+#[test]
+fn a_restarted_node_takes_its_name_over_once_the_old_connection_is_closed() {
+    let mut world = World::with(&["ann", "bob"]);
+    world.join(1, "lobby").unwrap();
+    world.join(2, "lobby").unwrap();
+    world.apply(1, Action::Disconnect);
+    assert_eq!(world.members("lobby").unwrap(), "ann bob", "within the lease ann is listed");
+    let outcome = world.sign_in(3, "ann", 33, &[]);
+    assert_eq!((outcome.result, outcome.replaced), (Ok(Answer::Done), Some(SessionId(1))));
+    assert_eq!(world.members("lobby").unwrap(), "bob", "the new node is in no group yet");
+    assert_eq!(world.apply(1, Action::Expire).result, Err(Refusal::NotSignedIn), "the old lease is void");
+    assert_eq!(world.users(), "ann bob");
+}
+
+#[test]
+fn the_same_node_supersedes_its_half_open_connection_and_keeps_its_places() {
+    let mut world = World::with(&["ann", "bob"]);
+    for name in ["left", "lobby"] {
+        world.join(1, name).unwrap();
+        world.join(2, name).unwrap();
+    }
+    let outcome = world.sign_in(3, "ann", 1, &["lobby"]);
+    assert_eq!((outcome.result, outcome.replaced), (Ok(Answer::Done), Some(SessionId(1))));
+    assert_eq!(world.members("lobby").unwrap(), "ann bob");
+    assert_eq!(world.members("left").unwrap(), "bob", "what the node does not name is void");
+    assert_eq!(world.apply(1, Action::Disconnect).result, Err(Refusal::NotSignedIn));
+}
+
+#[test]
+fn a_lost_connection_is_hinted_at_once_and_forgotten_with_the_lease() {
+    let mut world = World::with(&["ann", "bob", "cid"]);
+    world.join(1, "lobby").unwrap();
+    world.join(2, "lobby").unwrap();
+    let gone = Notice::MemberGone { group: group("lobby"), incarnation: Incarnation(1) };
+    assert_eq!(world.apply(1, Action::Disconnect).notices, [(SessionId(2), gone)]);
+    assert_eq!(world.users(), "ann bob cid");
+    assert_eq!(contacts(&world.join(3, "lobby").unwrap()), ["bob", "ann"], "the lost one comes last");
+    assert_eq!(world.apply(1, Action::Expire).notices, []);
+    assert_eq!((world.users().as_str(), world.members("lobby").unwrap().as_str()), ("bob cid", "bob cid"));
+}
+
+#[test]
+fn signing_out_leaves_all_groups_and_the_last_place_ends_a_group() {
+    let mut world = World::with(&["ann", "bob"]);
+    world.join(1, "lobby").unwrap();
+    world.join(2, "lobby").unwrap();
+    world.join(1, "alone").unwrap();
+    assert_eq!(world.apply(1, Action::SignOut).notices.len(), 1);
+    assert_eq!(world.groups(), [("lobby".to_owned(), 1)]);
+    assert_eq!(world.apply(1, Action::SignOut).result, Err(Refusal::NotSignedIn));
+}
+
+#[test]
+fn the_first_to_join_creates_the_group_and_its_order_stays() {
+    let mut world = World::with(&["ann", "bob"]);
+    let created = world.join_as(1, "lobby", Some(OrderKind::Fifo)).result;
+    let Ok(Answer::Joined(created)) = created else { panic!("{created:?}") };
+    assert!(created.created && !created.order_differs && created.contacts.is_empty());
+    let joined = world.join_as(2, "lobby", Some(OrderKind::Total));
+    let Ok(Answer::Joined(second)) = &joined.result else { panic!("{joined:?}") };
+    assert_eq!((second.id, second.order), (created.id, OrderKind::Fifo));
+    assert!(!second.created && second.order_differs);
+    assert_eq!(contacts(second), ["ann"]);
+    let [(SessionId(1), Notice::Contact { contact, .. })] = &joined.notices[..] else { panic!("{joined:?}") };
+    assert_eq!(contact.name, user("bob"));
+    assert!(!world.join(2, "lobby").unwrap().order_differs, "asked again without an order");
+    assert_eq!(world.groups(), [("lobby".to_owned(), 2)]);
+}
+
+#[test]
+fn members_come_before_joiners_among_the_contacts() {
+    let mut world = World::with(&["ann", "bob", "cid"]);
+    let id = world.join(1, "lobby").unwrap().id;
+    world.join(2, "lobby").unwrap();
+    world.report(2, "lobby", id.0, &[("bob", 2)]);
+    assert_eq!(contacts(&world.join(3, "lobby").unwrap()), ["bob", "ann"]);
+}
+
+#[test]
+fn an_unknown_group_is_an_answer() {
+    let mut world = World::with(&["ann", "bob"]);
+    assert_eq!(world.members("nowhere"), Err(Refusal::NoSuchGroup));
+    assert_eq!(world.apply(1, Action::Leave { group: group("nowhere") }).result, Err(Refusal::NoSuchGroup));
+    world.join(1, "lobby").unwrap();
+    assert_eq!(world.apply(2, Action::Leave { group: group("lobby") }).result, Err(Refusal::NotAMember));
+}
+
+#[test]
+fn the_eleventh_is_refused_until_a_place_is_free() {
+    let names: Vec<String> = (1..=11).map(|n| format!("user{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut world = World::with(&names);
+    let ids: Vec<GroupId> = (1..=10).map(|session| world.join(session, "lobby").unwrap().id).collect();
+    assert_eq!(world.join(11, "lobby"), Err(Refusal::GroupFull));
+    assert!(world.join(3, "lobby").is_ok(), "who is in may ask again");
+    let view: Vec<(&str, u64)> = names[..10].iter().copied().zip(1..).collect();
+    world.report(1, "lobby", ids[0].0, &view);
+    assert_eq!(world.apply(5, Action::Leave { group: group("lobby") }).result, Ok(Answer::Done));
+    assert!(
+        world.join(11, "lobby").is_ok(),
+        "who has left is not counted, whatever the others reported last"
+    );
+}
+
+#[test]
+fn a_tracker_that_restarted_learns_its_groups_from_reports() {
+    let mut world = World::with(&["ann", "bob", "cid"]);
+    let view = [("ann", 1), ("bob", 2), ("dan", 4)];
+    assert_eq!(world.report(1, "lobby", 77, &view).result, Ok(Answer::Done));
+    assert_eq!(world.members("lobby").unwrap(), "ann dan", "bob is here and has not said that he is in it");
+    let outcome = world.report(2, "lobby", 77, &view);
+    assert!(matches!(&outcome.notices[..], [(SessionId(1), Notice::Contact { .. })]), "{outcome:?}");
+    let joined = world.join(3, "lobby").unwrap();
+    assert_eq!((joined.id, joined.created), (GroupId(77), false));
+    assert_eq!(contacts(&joined), ["ann", "bob"], "nothing is known of where dan is");
+    assert_eq!(world.members("lobby").unwrap(), "ann bob cid dan");
+}
+
+#[test]
+fn of_two_groups_of_one_name_the_larger_keeps_it() {
+    let mut world = World::with(&["ann", "bob", "cid"]);
+    let id = world.join(3, "lobby").unwrap().id;
+    let outcome = world.report(1, "lobby", 77, &[("ann", 1), ("bob", 2)]);
+    let replaced = Notice::GroupReplaced { group: group("lobby"), id: GroupId(77) };
+    assert_eq!(outcome.notices, [(SessionId(3), replaced.clone())]);
+    assert_eq!(world.members("lobby").unwrap(), "ann", "cid has no place any more");
+    assert_eq!(world.report(3, "lobby", id.0, &[("cid", 3)]).notices, [(SessionId(3), replaced)]);
+    assert_eq!(world.join(3, "lobby").unwrap().id, GroupId(77));
+}
+
+#[test]
+fn of_two_groups_of_one_name_and_size_the_smaller_identity_keeps_it() {
+    for (first, second) in [(5, 9), (9, 5)] {
+        let mut world = World::with(&["ann", "bob"]);
+        world.report(1, "lobby", first, &[("ann", 1)]);
+        world.report(2, "lobby", second, &[("bob", 2)]);
+        let Answer::Groups { groups, .. } = world.directory.groups(None) else { panic!() };
+        assert_eq!(groups[0].id, GroupId(5));
+    }
+}
+
+#[test]
+fn more_than_ten_that_are_in_a_group_anyway_are_remembered_up_to_a_limit() {
+    let names: Vec<String> = (1..=CONTACTS_MAX + 1).map(|n| format!("user{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut world = World::with(&names);
+    for session in 1..=CONTACTS_MAX as u64 {
+        assert_eq!(world.report(session, "lobby", 7, &[]).result, Ok(Answer::Done));
+    }
+    let one_more = CONTACTS_MAX as u64 + 1;
+    assert_eq!(world.report(one_more, "lobby", 7, &[]).result, Err(Refusal::GroupFull));
+}
+
+#[test]
+fn one_person_may_be_in_so_many_groups_only() {
+    let mut world = World::with(&["ann"]);
+    for n in 0..GROUPS_MAX {
+        world.join(1, &format!("group{n}")).unwrap();
+    }
+    assert_eq!(world.join(1, "one-more"), Err(Refusal::TooManyGroups));
+    assert_eq!(world.report(1, "one-more", 1, &[]).result, Err(Refusal::TooManyGroups));
+    assert_eq!(world.groups().len(), GROUPS_MAX);
+}
+
+#[test]
+fn long_listings_come_in_parts() {
+    let mut world = World::default();
+    for n in 0..LISTING_MAX as u64 + 5 {
+        world.sign_in(n, &format!("user{n:04}"), n, &[]);
+        world.join(n, &format!("group{n:04}")).unwrap();
+    }
+    let Answer::Groups { groups, more: true } = world.directory.groups(None) else { panic!() };
+    let Answer::Groups { groups: rest, more } = world.directory.groups(Some(groups[LISTING_MAX - 1].name))
+    else {
+        panic!()
+    };
+    assert_eq!((groups.len(), rest.len(), more), (LISTING_MAX, 5, false));
+    let Answer::Users { users, more: true } = world.directory.users(None) else { panic!() };
+    let Answer::Users { users: rest, more } = world.directory.users(Some(users[LISTING_MAX - 1])) else {
+        panic!()
+    };
+    assert_eq!((users.len(), rest.len(), more), (LISTING_MAX, 5, false));
+}
+
+#[test]
+fn a_full_directory_refuses_the_next_person_and_the_next_group() {
+    let mut world = World::default();
+    for n in 0..USERS_MAX as u64 {
+        assert!(world.sign_in(n, &format!("user{n}"), n, &[]).result.is_ok());
+    }
+    let late = USERS_MAX as u64;
+    assert_eq!(world.sign_in(late, "late", late, &[]).result, Err(Refusal::TrackerFull));
+    for n in 0..ALL_GROUPS_MAX as u64 {
+        world.join(n, &format!("group{n}")).unwrap();
+    }
+    assert_eq!(world.join(1, "one-more"), Err(Refusal::TooManyGroups));
+}
+
+#[test]
+fn the_same_commands_lead_to_the_same_directory() {
+    let run = || {
+        let mut world = World::with(&["ann", "bob"]);
+        let outcomes = [world.join_as(1, "lobby", None), world.join_as(2, "lobby", None)];
+        world.apply(1, Action::Disconnect);
+        (outcomes, world.directory)
+    };
+    assert_eq!(run(), run());
+}
