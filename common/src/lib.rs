@@ -11,5 +11,6 @@ pub mod edge;
 pub mod endpoint;
 pub mod machine;
 pub mod mesh;
+pub mod multicast;
 pub mod order;
 pub mod wire;

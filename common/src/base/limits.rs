@@ -27,8 +27,12 @@ pub const WINDOW_BYTES: usize = 256 * 1024;
 pub const RING_SLOTS: usize = 4 * WINDOW_SLOTS;
 /// Ranges beyond the contiguous prefix that one acknowledgement reports for one sender.
 pub const ACK_RANGES_MAX: usize = 16;
+/// Ranges beyond the contiguous prefix that a `Promise` reports for one sender.
+pub const HOLDING_RANGES_MAX: usize = 64;
 /// Ranges that one repair request names.
 pub const REQUEST_RANGES_MAX: usize = 16;
+/// Fragments that one repair request is answered with.
+pub const REQUEST_FRAGMENTS_MAX: usize = 128;
 
 /// Messages an application may have queued before they enter the window; then the sender is told `Busy`.
 pub const QUEUE_MESSAGES: usize = 256;

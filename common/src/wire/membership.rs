@@ -8,9 +8,9 @@ use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
 use super::DecodeError;
-use super::multicast::Ack;
+use super::multicast::Span;
 use crate::base::id::{MemberId, UserName, ViewId};
-use crate::base::limits::{ADDRESSES_MAX, MEMBERS_MAX};
+use crate::base::limits::{ADDRESSES_MAX, HOLDING_RANGES_MAX, MEMBERS_MAX};
 use crate::base::list::List;
 use crate::order::{OrderKind, OrderReport, OrderTable};
 
@@ -190,14 +190,23 @@ pub struct Prior {
     pub view: ViewId,
     /// Its rank there.
     pub rank: u8,
-    /// What it holds of each member of that view, whole messages only (`undelivered` is of no meaning here).
+    /// What it holds of each member of that view.
     pub holdings: Holdings,
     /// What the order layer knows of messages not stable yet.
     pub order: OrderReport,
 }
 
 /// What is held of each member of a view, by rank.
-pub type Holdings = List<Ack, MEMBERS_MAX>;
+pub type Holdings = List<Holding, MEMBERS_MAX>;
+
+/// What is held of one member's messages: whole ones only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    /// All messages up to the one that ends with this fragment; 0 for none.
+    pub contiguous: u64,
+    /// Ranges of fragments of whole messages beyond, rising.
+    pub beyond: List<Span, HOLDING_RANGES_MAX>,
+}
 
 /// The coordinator's decision: with what each prior view ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -38,6 +38,8 @@ pub type Deps = ArrayVec<(u8, u64), MEMBERS_MAX>;
 /// The receive vector: what the sender of this frame holds, of each member by rank.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acks {
+    /// All of its own fragments up to this one are held by every member.
+    pub stable: u64,
     /// One entry per member of the view.
     pub of: List<Ack, MEMBERS_MAX>,
 }
