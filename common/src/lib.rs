@@ -9,7 +9,9 @@ pub mod channel;
 #[cfg(feature = "edge")]
 pub mod edge;
 pub mod endpoint;
+pub mod group;
 pub mod machine;
+pub mod membership;
 pub mod mesh;
 pub mod multicast;
 pub mod order;

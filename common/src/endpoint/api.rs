@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use thiserror::Error;
 
-use crate::base::id::{GroupId, GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
+use crate::base::id::{GroupId, GroupName, Incarnation, UserName};
 use crate::order::OrderKind;
 use crate::wire::membership::Addresses;
 
@@ -50,153 +49,6 @@ pub enum JoinError {
     /// An order that this version does not have yet.
     #[error("this version has the orders fifo and causal only")]
     Order,
-}
-
-/// Why a message was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum SendError {
-    /// Not in that group, or leaving it.
-    #[error("not a member of that group")]
-    NotAMember,
-    /// The window and the queue before it are full; [`Event::Writable`] will say when there is room.
-    #[error("too much is under way, try again in a moment")]
-    Busy,
-    /// Longer than [`limits::MESSAGE_MAX`](crate::base::limits::MESSAGE_MAX), or empty.
-    #[error("a message has 1 to 65536 bytes")]
-    Size,
-}
-
-/// A view, as the application sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ViewInfo {
-    /// Its id.
-    pub id: ViewId,
-    /// The group's order.
-    pub order: OrderKind,
-    /// Its members, by rank.
-    pub members: Vec<(MemberId, UserName)>,
-}
-
-/// Why a view changed; when several causes mix, the first of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
-    /// Two sides that had been apart are one again.
-    Merge,
-    /// Somebody was suspected.
-    Suspected,
-    /// Somebody left.
-    Leave,
-    /// Somebody came.
-    Join,
-}
-
-/// What a node reports.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// My first view of a group.
-    Joined {
-        /// The group.
-        group: GroupName,
-        /// The view, me among its members.
-        view: ViewInfo,
-    },
-    /// A later view. It stands in the same place relative to messages at all who move together.
-    View {
-        /// The group.
-        group: GroupName,
-        /// The new view.
-        view: ViewInfo,
-        /// Who is new in it.
-        joined: Vec<UserName>,
-        /// Who is gone.
-        left: Vec<UserName>,
-        /// Why.
-        cause: Cause,
-    },
-    /// A delivery.
-    Message {
-        /// The group.
-        group: GroupName,
-        /// The view it was sent and delivered in.
-        view: ViewId,
-        /// Its sender's name.
-        from: UserName,
-        /// Its identity; `id.count` is the sender's count in this group, from 1.
-        id: MessageId,
-        /// `causal`: how many messages of whom its sender had delivered when it sent this one, itself included;
-        /// empty in `fifo`.
-        clock: Vec<(UserName, u64)>,
-        /// What was sent.
-        payload: Bytes,
-    },
-    /// I am out of the group.
-    Left {
-        /// The group.
-        group: GroupName,
-        /// False when it was left by time-out: the others may not have got my last messages.
-        clean: bool,
-    },
-    /// I was not taken in; the join is over.
-    Refused {
-        /// The group.
-        group: GroupName,
-        /// Why.
-        reason: crate::wire::membership::Refusal,
-    },
-    /// A member has not been heard for the suspicion time.
-    Suspected {
-        /// The group.
-        group: GroupName,
-        /// Whom.
-        member: UserName,
-    },
-    /// A suspected member is heard again before a view without it was installed.
-    Back {
-        /// The group.
-        group: GroupName,
-        /// Whom.
-        member: UserName,
-    },
-    /// After [`SendError::Busy`]: there is room again.
-    Writable {
-        /// The group.
-        group: GroupName,
-    },
-}
-
-/// How a member is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reached {
-    /// It is me.
-    Me,
-    /// Both hear each other.
-    Direct,
-    /// Not heard at the moment.
-    No,
-}
-
-/// A member and how it is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemberStatus {
-    /// Who.
-    pub id: MemberId,
-    /// Its name.
-    pub name: UserName,
-    /// How.
-    pub reached: Reached,
-    /// The smoothed round-trip time, once measured.
-    pub rtt: Option<Duration>,
-}
-
-/// A message that is received and not delivered, and what it waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// The message.
-    pub id: MessageId,
-    /// Who sent it.
-    pub from: UserName,
-    /// It needs message number `.1` in this view of that member first.
-    pub waits_for: (UserName, u64),
 }
 
 /// Counters since the start.

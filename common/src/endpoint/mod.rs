@@ -1,30 +1,72 @@
 //! The library's front door: one node with its mesh and its groups, as one [`Machine`].
+//!
+//! [`Endpoint`] routes: a datagram's frames to the mesh and the groups they name, the mesh's findings to every group,
+//! and all that is due for one peer into as few datagrams as possible.
 
 mod api;
 
-pub use api::{
-    Cause, Config, Event, Held, JoinError, JoinGroup, MemberStatus, Reached, SendError, Stats, ViewInfo,
-};
-
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use crate::base::id::{GroupName, Incarnation, MemberId, MessageId};
+pub use crate::group::{Cause, Event, Held, MemberStatus, Reached, SendError, ViewInfo};
+pub use api::{Config, JoinError, JoinGroup, Stats};
+
+use crate::base::id::{GroupId, GroupName, Incarnation, MemberId, MessageId};
+use crate::base::limits::{GROUPS_MAX, MEMBERS_MAX};
+use crate::base::rng::Rng;
 use crate::base::time::Instant;
+use crate::channel::Channel;
+use crate::group::Group;
 use crate::machine::{Machine, Persist, Transmit, Wakeup};
-use crate::wire::membership::Addresses;
+use crate::mesh::Mesh;
+use crate::order::OrderKind;
+use crate::wire::membership::{Addresses, Member, Refusal, Refuse};
+use crate::wire::{Frame, Packer, Section, Unpacker};
+
+/// Refusals to strangers that wait to be sent.
+const STRAYS_MAX: usize = 4 * MEMBERS_MAX;
 
 /// One node.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     config: Config,
+    channel: Channel,
+    mesh: Mesh,
+    groups: BTreeMap<GroupId, Group>,
+    rng: Rng,
+    joins: u32,
+    /// Answers to wishes for groups that this node is not in.
+    strays: Vec<(Incarnation, Section, Refuse)>,
+    /// Datagrams that are packed already.
+    packed: VecDeque<Transmit>,
+    /// The peer served last in this round of sending.
+    sent_to: Option<Incarnation>,
+    /// The group whose event was taken last.
+    served: Option<GroupId>,
+    now: Instant,
+    stats: Stats,
 }
 
 impl Endpoint {
     /// A node that is in no group yet.
-    pub fn new(config: Config, _now: Instant) -> Endpoint {
-        Endpoint { config }
+    pub fn new(config: Config, now: Instant) -> Endpoint {
+        Endpoint {
+            channel: Channel::new(config.incarnation),
+            mesh: Mesh::new(config.suspect_after),
+            groups: BTreeMap::new(),
+            rng: Rng::from_seed(config.seed),
+            joins: 0,
+            strays: Vec::new(),
+            packed: VecDeque::new(),
+            sent_to: None,
+            served: None,
+            now,
+            stats: Stats::default(),
+            config,
+        }
     }
 
     /// This running node.
@@ -34,81 +76,288 @@ impl Endpoint {
 
     /// Joins a group through the given contacts, or founds it when there is none. [`Event::Joined`] or
     /// [`Event::Refused`] follows.
-    pub fn join(&mut self, _now: Instant, _join: JoinGroup) -> Result<MemberId, JoinError> {
-        Err(JoinError::TooManyGroups)
+    pub fn join(&mut self, now: Instant, join: JoinGroup) -> Result<MemberId, JoinError> {
+        if self.groups.contains_key(&join.id) || self.group(join.name).is_some() {
+            return Err(JoinError::Already);
+        }
+        if self.groups.len() >= GROUPS_MAX {
+            return Err(JoinError::TooManyGroups);
+        }
+        if !matches!(join.order, OrderKind::Fifo | OrderKind::Causal) {
+            return Err(JoinError::Order);
+        }
+        let id = MemberId { incarnation: self.config.incarnation, join: self.joins };
+        self.joins += 1;
+        let me = Member { id, name: self.config.name, addresses: self.config.addresses.clone() };
+        let (named, suspect_after) = ((join.name, join.id), self.config.suspect_after);
+        let mut group = Group::new(now, named, me, join.order, suspect_after, self.rng.bits());
+        for (node, addresses) in &join.contacts {
+            group.add_contact(*node, addresses);
+        }
+        self.groups.insert(join.id, group);
+        self.advance(now, |group| group.id() == join.id);
+        Ok(id)
     }
 
     /// Further nodes that are said to be in the group; known ones are harmless.
-    pub fn add_contacts(&mut self, _now: Instant, _group: GroupName, _contacts: &[(Incarnation, Addresses)]) {
+    pub fn add_contacts(&mut self, now: Instant, group: GroupName, contacts: &[(Incarnation, Addresses)]) {
+        if let Some(group) = self.group_mut(group) {
+            for (node, addresses) in contacts {
+                group.add_contact(*node, addresses);
+            }
+        }
+        self.advance(now, |known| known.name() == group);
     }
 
     /// Somebody says that this node is gone: probe it at once.
-    pub fn probe(&mut self, _now: Instant, _node: Incarnation) {}
+    pub fn probe(&mut self, now: Instant, node: Incarnation) {
+        self.mesh.probe(now, node);
+    }
 
     /// The addresses at which others may reach this node have changed (they travel with later joins).
-    pub fn set_addresses(&mut self, _addresses: Addresses) {}
+    pub fn set_addresses(&mut self, addresses: Addresses) {
+        self.config.addresses = addresses;
+    }
 
     /// Sends a message to a group. It is queued in any case but an error.
-    pub fn send(
-        &mut self,
-        _now: Instant,
-        _group: GroupName,
-        _payload: Bytes,
-    ) -> Result<MessageId, SendError> {
-        Err(SendError::NotAMember)
+    pub fn send(&mut self, now: Instant, group: GroupName, payload: Bytes) -> Result<MessageId, SendError> {
+        self.group_mut(group).ok_or(SendError::NotAMember)?.send(now, payload)
     }
 
     /// Leaves a group once what was sent there has left; [`Event::Left`] follows, within a few seconds in any case.
-    pub fn leave(&mut self, _now: Instant, _group: GroupName) -> Result<(), SendError> {
-        Err(SendError::NotAMember)
+    pub fn leave(&mut self, now: Instant, group: GroupName) -> Result<(), SendError> {
+        self.group_mut(group).ok_or(SendError::NotAMember)?.leave(now)?;
+        self.advance(now, |known| known.name() == group);
+        Ok(())
     }
 
-    /// The groups this node is in or joining, by name.
+    /// The groups this node is in, joining or leaving, by name.
     pub fn groups(&self) -> Vec<GroupName> {
-        Vec::new()
+        let mut names: Vec<_> = self.groups.values().map(Group::name).collect();
+        names.sort_unstable();
+        names
     }
 
     /// The current view of a group; `None` while joining.
-    pub fn view(&self, _group: GroupName) -> Option<ViewInfo> {
-        None
+    pub fn view(&self, group: GroupName) -> Option<ViewInfo> {
+        self.group(group)?.view()
     }
 
     /// How each member of a group is reached.
-    pub fn members(&self, _group: GroupName) -> Vec<MemberStatus> {
-        Vec::new()
+    pub fn members(&self, group: GroupName) -> Vec<MemberStatus> {
+        self.group(group).map(|group| group.members(self.now, &self.mesh)).unwrap_or_default()
     }
 
     /// What is received, not delivered, and what it waits for.
-    pub fn held(&self, _group: GroupName) -> Vec<Held> {
-        Vec::new()
+    pub fn held(&self, group: GroupName) -> Vec<Held> {
+        self.group(group).map(Group::held).unwrap_or_default()
     }
 
     /// Counters since the start.
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        self.groups.values().fold(self.stats, |mut stats, group| {
+            stats.data_sent += group.counters().sent;
+            stats.data_repeated += group.counters().repeated;
+            stats
+        })
     }
 
-    /// The next event. Deliveries pause when too many wait here, and with them, in the end, the senders: a slow
-    /// application slows its group and loses nothing.
+    /// The next event, from each group in turn. Deliveries pause when too many wait here, and with them, in the end,
+    /// the senders: a slow application slows its group and loses nothing.
     pub fn poll_event(&mut self) -> Option<Event> {
+        let after = self.served.map(|GroupId(id)| GroupId(id.wrapping_add(1))).unwrap_or(GroupId(0));
+        let order: Vec<GroupId> =
+            self.groups.range(after..).chain(self.groups.range(..after)).map(|(&id, _)| id).collect();
+        for id in order {
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            if let Some(event) = group.poll_event() {
+                self.served = Some(id);
+                if group.is_over() {
+                    self.drop_group(id);
+                }
+                return Some(event);
+            }
+        }
         None
+    }
+
+    fn drop_group(&mut self, id: GroupId) {
+        if let Some(group) = self.groups.remove(&id) {
+            self.stats.data_sent += group.counters().sent;
+            self.stats.data_repeated += group.counters().repeated;
+        }
+    }
+
+    fn group(&self, name: GroupName) -> Option<&Group> {
+        self.groups.values().find(|group| group.name() == name)
+    }
+
+    fn group_mut(&mut self, name: GroupName) -> Option<&mut Group> {
+        self.groups.values_mut().find(|group| group.name() == name)
+    }
+
+    /// Lets the mesh's findings reach every group, then these groups look at everything anew.
+    fn advance(&mut self, now: Instant, concerned: impl Fn(&Group) -> bool) {
+        self.now = now;
+        let mut found = false;
+        while let Some(event) = self.mesh.poll_event() {
+            found = true;
+            for group in self.groups.values_mut() {
+                group.handle_mesh(now, event);
+            }
+        }
+        for group in self.groups.values_mut() {
+            if found || concerned(group) {
+                group.advance(now, &self.mesh);
+                for (node, addresses) in group.peers() {
+                    self.mesh.want(now, node, &addresses);
+                }
+            }
+        }
+    }
+
+    /// Routes the frames of one datagram. Gives the groups in which more than messages have come.
+    fn route(
+        &mut self,
+        now: Instant,
+        from: (Incarnation, SocketAddr),
+        mut frames: Unpacker<'_>,
+        datagram: &Bytes,
+    ) -> Vec<GroupId> {
+        let mut concerned: Vec<GroupId> = Vec::new();
+        let mut fed: Vec<GroupId> = Vec::new();
+        loop {
+            let (section, frame) = match frames.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(_) => {
+                    self.stats.datagrams_refused += 1;
+                    break;
+                }
+            };
+            if let Frame::Hello(hello) = frame {
+                self.mesh.handle_hello(now, from.0, &hello);
+                continue;
+            }
+            let Some(section) = section else { continue };
+            match self.groups.get_mut(&section.group) {
+                Some(group) => {
+                    let anew = group.handle_frame(now, &self.mesh, from, section, frame, datagram);
+                    let list = if anew { &mut concerned } else { &mut fed };
+                    if !list.contains(&section.group) {
+                        list.push(section.group);
+                    }
+                }
+                None => self.answer_stray(section, from.0, &frame),
+            }
+        }
+        for id in fed {
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.work(now);
+            }
+        }
+        concerned
+    }
+
+    /// A wish for a group that this node is not in.
+    fn answer_stray(&mut self, section: Section, from: Incarnation, frame: &Frame<'_>) {
+        if let Frame::Join(join) = frame
+            && self.strays.len() < STRAYS_MAX
+        {
+            let section = Section { group: section.group, view: None };
+            let refuse = Refuse { member: join.member.id, reason: Refusal::NotHere };
+            self.strays.push((from, section, refuse));
+        }
+    }
+
+    /// One datagram with what is due for this peer; `None` if nothing is.
+    fn pack(&mut self, now: Instant, node: Incarnation) -> Option<Transmit> {
+        let Some(to) = self.mesh.path(node) else {
+            for group in self.groups.values_mut() {
+                group.discard(now, node, || self.channel.packer(node));
+            }
+            return None;
+        };
+        let mut packer = self.channel.packer(node);
+        let rtt = self.mesh.rtt(node);
+        if let Some(hello) = self.mesh.poll_hello(now, node) {
+            packer.push(&Frame::Hello(hello));
+            for group in self.groups.values_mut() {
+                group.heartbeat(node, rtt);
+            }
+        }
+        self.strays.retain(|&(stray, section, refuse)| {
+            stray != node || !packer.push_in(section, &Frame::Refuse(refuse))
+        });
+        for group in self.groups.values_mut() {
+            if group.write(now, node, rtt, &mut packer) {
+                break;
+            }
+        }
+        (!packer.is_empty()).then(|| self.transmit(to, packer))
+    }
+
+    fn transmit(&mut self, to: SocketAddr, packer: Packer) -> Transmit {
+        self.stats.datagrams_sent += 1;
+        Transmit { to, bytes: packer.finish(), segment: None }
     }
 }
 
 impl Machine for Endpoint {
-    fn handle_datagram(&mut self, _now: Instant, _from: SocketAddr, _bytes: &mut [u8]) {}
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &mut [u8]) {
+        self.now = now;
+        self.stats.datagrams_received += 1;
+        let datagram = Bytes::copy_from_slice(bytes);
+        let (node, frames) = match self.channel.open(&datagram) {
+            Ok(opened) => opened,
+            Err(_) => {
+                self.stats.datagrams_refused += 1;
+                return;
+            }
+        };
+        if !self.mesh.handle_heard(now, node, from) {
+            return;
+        }
+        let concerned = self.route(now, (node, from), frames, &datagram);
+        self.advance(now, |group| concerned.contains(&group.id()));
+    }
 
-    fn handle_timeout(&mut self, _now: Instant) {}
+    fn handle_timeout(&mut self, now: Instant) {
+        self.mesh.handle_timeout(now);
+        self.advance(now, |_| true);
+        let groups = &self.groups;
+        self.mesh.retain(now, |node| groups.values().any(|group| group.knows(node)));
+    }
 
     fn poll_persist(&mut self) -> Option<Persist> {
         None
     }
 
-    fn poll_transmit(&mut self, _now: Instant) -> Option<Transmit> {
+    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        if let Some(transmit) = self.packed.pop_front() {
+            return Some(transmit);
+        }
+        if let Some((node, addresses, hello)) = self.mesh.poll_probe(now) {
+            for address in addresses {
+                let mut packer = self.channel.packer(node);
+                packer.push(&Frame::Hello(hello));
+                let transmit = self.transmit(address, packer);
+                self.packed.push_back(transmit);
+            }
+            return self.packed.pop_front();
+        }
+        while let Some(node) = self.mesh.peer_after(self.sent_to) {
+            if let Some(transmit) = self.pack(now, node) {
+                return Some(transmit);
+            }
+            self.sent_to = Some(node);
+        }
+        self.sent_to = None;
         None
     }
 
     fn poll_timeout(&self) -> Option<Wakeup> {
-        None
+        let groups = self.groups.values().filter_map(Group::poll_timeout);
+        groups.map(Some).fold(self.mesh.poll_timeout(), Wakeup::earliest)
     }
 }

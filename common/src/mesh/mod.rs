@@ -13,6 +13,7 @@ mod rtt;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Bound;
 use std::time::Duration;
 
 pub use rtt::Rtt;
@@ -146,9 +147,10 @@ impl Mesh {
         self.peers.get(&node)?.path
     }
 
-    /// All peers, in the order of their numbers.
-    pub fn peers(&self) -> impl Iterator<Item = Incarnation> {
-        self.peers.keys().copied()
+    /// The peer that follows this one in the order of their numbers; the first after `None`.
+    pub fn peer_after(&self, node: Option<Incarnation>) -> Option<Incarnation> {
+        let after = node.map_or(Bound::Unbounded, Bound::Excluded);
+        self.peers.range((after, Bound::Unbounded)).next().map(|(&node, _)| node)
     }
 
     /// What was found out; to be drained by the owner after each call.

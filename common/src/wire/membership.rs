@@ -62,11 +62,13 @@ pub struct Nack {
     pub promised: ViewId,
 }
 
-/// To all participants, repeated until installed.
+/// To all participants, repeated until installed; to the coordinator alone while something is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
-    /// The attempt whose cut is held in full.
+    /// The attempt.
     pub attempt: ViewId,
+    /// About how many fragments of its cut are missing; 0: ready.
+    pub missing: u64,
 }
 
 /// All participants of this attempt were ready.

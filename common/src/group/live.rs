@@ -1,0 +1,156 @@
+//! The messages of one view: multicast and order, from its install to the next.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::{Event, Held};
+use crate::base::id::{GroupName, Incarnation, MemberId, MessageId, Rank, UserName, ViewId};
+use crate::base::time::Instant;
+use crate::membership::{Prior, View};
+use crate::multicast::{Counters, Multicast};
+use crate::order::{Order, OrderKind, OrderReport, OrderTable, Ordered};
+use crate::wire::Frame;
+use crate::wire::membership::{Holdings, PriorCut};
+use crate::wire::multicast::Head;
+
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    pub(super) view: ViewId,
+    pub(super) multicast: Multicast,
+    pub(super) names: Vec<UserName>,
+    /// There is more to deliver, and no room for it.
+    pub(super) paused: bool,
+    order: Order,
+    members: Vec<MemberId>,
+}
+
+impl Live {
+    pub(super) fn new(now: Instant, view: &View, me: MemberId, order: OrderKind) -> Option<Live> {
+        let rank = view.rank(me)?;
+        Some(Live {
+            view: view.id,
+            multicast: Multicast::new(now, rank, view.members.len()),
+            names: view.members.iter().map(|member| member.name).collect(),
+            paused: false,
+            order: Order::new(order, rank, view.members.len())?,
+            members: view.members.iter().map(|member| member.id).collect(),
+        })
+    }
+
+    fn rank(&self, node: Incarnation) -> Option<Rank> {
+        self.members.iter().position(|member| member.incarnation == node)
+    }
+
+    pub(super) fn handle_frame(
+        &mut self,
+        now: Instant,
+        from: Incarnation,
+        frame: &Frame<'_>,
+        datagram: &Bytes,
+    ) {
+        let Some(from) = self.rank(from) else { return };
+        match frame {
+            Frame::Data(data) => self.multicast.handle_data(now, from, data, datagram),
+            Frame::Acks(acks) => self.multicast.handle_acks(now, from, acks),
+            Frame::Request(request) => self.multicast.handle_request(now, from, request),
+            _ => {}
+        }
+    }
+
+    pub(super) fn send(&mut self, now: Instant, count: u64, payload: Bytes) {
+        let deps = self.order.stamp();
+        self.multicast.send(now, Head { count, deps }, payload);
+    }
+
+    /// Delivers up to `room` messages; returns how many.
+    pub(super) fn deliver(
+        &mut self,
+        now: Instant,
+        group: GroupName,
+        room: usize,
+        events: &mut VecDeque<Event>,
+    ) -> usize {
+        let mut delivered = 0;
+        while delivered < room {
+            if let Some(ordered) = self.order.poll_deliver() {
+                self.multicast.delivered(now, ordered.sender, ordered.index);
+                events.push_back(self.event(group, ordered));
+                delivered += 1;
+            } else if let Some(arrived) = self.multicast.poll_message() {
+                self.order.accept(arrived);
+            } else {
+                self.paused = false;
+                return delivered;
+            }
+        }
+        self.paused = true;
+        delivered
+    }
+
+    /// The view ends: delivers what the cut still gives. What the order holds back after that depends on something
+    /// that nobody has, and is discarded by all alike.
+    pub(super) fn finish(
+        &mut self,
+        now: Instant,
+        group: GroupName,
+        cut: &PriorCut,
+        events: &mut VecDeque<Event>,
+    ) {
+        self.multicast.release(&cut.upto);
+        self.deliver(now, group, usize::MAX, events);
+    }
+
+    pub(super) fn held(&self) -> Vec<Held> {
+        let held = self.order.held().map(|held| Held {
+            id: MessageId { sender: self.members[held.sender], count: held.count },
+            from: self.names[held.sender],
+            waits_for: (self.names[held.waits_for.0], held.waits_for.1),
+        });
+        held.collect()
+    }
+
+    fn event(&self, group: GroupName, ordered: Ordered) -> Event {
+        Event::Message {
+            group,
+            view: self.view,
+            from: self.names[ordered.sender],
+            id: MessageId { sender: self.members[ordered.sender], count: ordered.count },
+            clock: self.names.iter().copied().zip(ordered.clock).collect(),
+            payload: ordered.payload,
+        }
+    }
+}
+
+impl Prior for Live {
+    fn freeze(&mut self) -> (Holdings, OrderReport) {
+        self.multicast.freeze();
+        (self.multicast.holdings(), self.order.report())
+    }
+
+    fn fetch(&mut self, now: Instant, cut: &PriorCut) {
+        self.multicast.fetch(now, &cut.upto, &cut.holders);
+    }
+
+    fn lacks(&self, cut: &PriorCut) -> u64 {
+        if self.multicast.holds(&cut.upto) {
+            return 0;
+        }
+        let holdings = self.multicast.holdings();
+        let lacks = cut.upto.iter().zip(&holdings).map(|(&upto, held)| upto.saturating_sub(held.contiguous));
+        lacks.sum::<u64>().max(1)
+    }
+
+    fn adopt(&mut self, table: &OrderTable) {
+        self.order.adopt(table);
+    }
+}
+
+pub(super) fn sum(a: Counters, b: Counters) -> Counters {
+    Counters {
+        sent: a.sent + b.sent,
+        repeated: a.repeated + b.repeated,
+        duplicates: a.duplicates + b.duplicates,
+        refused: a.refused + b.refused,
+    }
+}

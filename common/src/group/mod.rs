@@ -1,0 +1,420 @@
+//! One group at one node: multicast, order and membership composed.
+//!
+//! [`Group`] routes. A view's messages live in [`live::Live`], which exists from one install to the next; what outlives
+//! views (who is a member, the queue of the application's messages, the events for it) stands here.
+
+mod event;
+mod live;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::base::id::{GroupId, GroupName, Incarnation, MemberId, MessageId};
+use crate::base::limits::{DELIVERIES_MAX, MESSAGE_MAX, QUEUE_BYTES, QUEUE_MESSAGES};
+use crate::base::time::Instant;
+use crate::machine::Wakeup;
+use crate::membership::{Context, Installed, Membership, Outcome, Prior};
+use crate::mesh::{Mesh, MeshEvent, Rtt};
+use crate::multicast::Counters;
+use crate::order::OrderKind;
+use crate::wire::membership::{Addresses, Member, Refusal};
+use crate::wire::{Frame, Packer, Section};
+pub use event::{Cause, Event, Held, MemberStatus, Reached, SendError, ViewInfo};
+use live::Live;
+
+/// A leaver goes anyway after this long.
+const LEAVE_LIMIT: Duration = Duration::from_secs(3);
+/// One who has left stays this long for those who have not heard of the new view yet.
+const LINGER_LIMIT: Duration = Duration::from_millis(500);
+/// Round trips are not measured yet: a loss is suspected after this long.
+const FIRST_TIMEOUT: Duration = Duration::from_millis(100);
+/// The shortest time after which a loss is suspected.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// Where this node stands in the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Member,
+    /// Leaving since then; whether the others have been told.
+    Leaving(Instant, bool),
+    /// Out of the view since then; lingering for laggards.
+    Out(Instant),
+    Over,
+}
+
+/// A group.
+#[derive(Clone, Debug)]
+pub struct Group {
+    name: GroupName,
+    id: GroupId,
+    membership: Membership,
+    live: Option<Live>,
+    stage: Stage,
+    joined: bool,
+    count: u64,
+    queue: VecDeque<(u64, Bytes)>,
+    queued_bytes: usize,
+    was_busy: bool,
+    events: VecDeque<Event>,
+    /// Counters of the views before the current one.
+    past: Counters,
+    now: Instant,
+}
+
+impl Group {
+    /// A group that this node joins, or founds when it is told of no contact.
+    pub fn new(
+        now: Instant,
+        (name, id): (GroupName, GroupId),
+        me: Member,
+        order: OrderKind,
+        suspect_after: Duration,
+        seed: u64,
+    ) -> Group {
+        Group {
+            name,
+            id,
+            membership: Membership::new(now, me, order, suspect_after, seed),
+            live: None,
+            stage: Stage::Member,
+            joined: false,
+            count: 0,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            was_busy: false,
+            events: VecDeque::new(),
+            past: Counters::default(),
+            now,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> GroupName {
+        self.name
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> GroupId {
+        self.id
+    }
+
+    /// Every node that matters to this group, and where it may be.
+    pub fn peers(&self) -> impl Iterator<Item = (Incarnation, Addresses)> {
+        self.membership.peers().into_iter()
+    }
+
+    /// A node said to be in the group.
+    pub fn add_contact(&mut self, node: Incarnation, addresses: &Addresses) {
+        self.membership.add_contact(node, addresses);
+    }
+
+    /// Takes a message for the group. It is sent at once, or queued while the window is full or the view changes.
+    pub fn send(&mut self, now: Instant, payload: Bytes) -> Result<MessageId, SendError> {
+        if self.stage != Stage::Member || !self.joined {
+            return Err(SendError::NotAMember);
+        }
+        if payload.is_empty() || payload.len() > MESSAGE_MAX {
+            return Err(SendError::Size);
+        }
+        let fits = self.queue.len() < QUEUE_MESSAGES && self.queued_bytes + payload.len() <= QUEUE_BYTES;
+        if !fits {
+            self.was_busy = true;
+            return Err(SendError::Busy);
+        }
+        self.count += 1;
+        self.queued_bytes += payload.len();
+        self.queue.push_back((self.count, payload));
+        self.work(now);
+        Ok(MessageId { sender: self.membership.me().id, count: self.count })
+    }
+
+    /// Leaves, once what is queued has been sent.
+    pub fn leave(&mut self, now: Instant) -> Result<(), SendError> {
+        if self.stage != Stage::Member {
+            return Err(SendError::NotAMember);
+        }
+        self.stage = Stage::Leaving(now, false);
+        Ok(())
+    }
+
+    /// Whether nothing is left to do: the group can be dropped once its events are taken.
+    pub fn is_over(&self) -> bool {
+        self.stage == Stage::Over && self.events.is_empty()
+    }
+
+    /// The next event for the application.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// A frame of this group has come. `datagram` is what it came in. Returns whether the membership should look at
+    /// the world anew: messages and acknowledgements alone are no reason.
+    pub fn handle_frame(
+        &mut self,
+        now: Instant,
+        mesh: &Mesh,
+        (from, address): (Incarnation, SocketAddr),
+        section: Section,
+        frame: Frame<'_>,
+        datagram: &Bytes,
+    ) -> bool {
+        self.now = now;
+        if let Some(view) = section.view {
+            self.with_membership(now, mesh, |membership, cx| membership.handle_installed(cx, from, view));
+        }
+        match frame {
+            Frame::Data(_) | Frame::Acks(_) | Frame::Request(_) => {
+                if let Some(live) = self.live.as_mut().filter(|live| Some(live.view) == section.view) {
+                    live.handle_frame(now, from, &frame, datagram);
+                }
+                return self.membership.is_frozen();
+            }
+            Frame::Beacon(beacon) => {
+                self.with_membership(now, mesh, |m, cx| m.handle_beacon(cx, from, section.view, beacon));
+            }
+            Frame::Join(join) => {
+                let at = (from, address);
+                self.with_membership(now, mesh, |m, cx| m.handle_join(cx, at, section.view, join));
+            }
+            Frame::Refuse(refuse) => self.membership.handle_refuse(from, refuse),
+            Frame::Nack(nack) => self.with_membership(now, mesh, |m, cx| m.handle_nack(cx, nack)),
+            Frame::Ready(ready) => self.with_membership(now, mesh, |m, cx| m.handle_ready(cx, from, ready)),
+            Frame::Install(install) => {
+                self.with_membership(now, mesh, |m, cx| m.handle_installed(cx, from, install.attempt));
+            }
+            Frame::Parcel(parcel) => {
+                self.with_membership(now, mesh, |m, cx| m.handle_parcel(cx, from, &parcel));
+            }
+            Frame::ParcelAck(ack) => self.membership.handle_parcel_ack(from, &ack),
+            Frame::Hello(_) | Frame::Section(_) => return false,
+        }
+        true
+    }
+
+    /// The mesh has found something out.
+    pub fn handle_mesh(&mut self, now: Instant, event: MeshEvent) {
+        let (node, suspected) = match event {
+            MeshEvent::Met(node) => return self.membership.handle_met(node),
+            MeshEvent::Suspected(node) => (node, true),
+            MeshEvent::Back(node) => (node, false),
+        };
+        let Some(rank) = self.membership.view().and_then(|view| view.rank_of_node(node)) else { return };
+        let Some(live) = &mut self.live else { return };
+        live.multicast.suspected(now, rank, suspected);
+        let (group, member) = (self.name, live.names[rank]);
+        self.events.push_back(match suspected {
+            true => Event::Suspected { group, member },
+            false => Event::Back { group, member },
+        });
+    }
+
+    /// Looks at everything anew: after input, and when time has passed.
+    pub fn advance(&mut self, now: Instant, mesh: &Mesh) {
+        if matches!(self.stage, Stage::Over) {
+            return;
+        }
+        if let Some(live) = &mut self.live {
+            live.multicast.handle_timeout(now);
+        }
+        self.with_membership(now, mesh, |membership, cx| membership.advance(cx));
+        self.work(now);
+        self.advance_leave(now, mesh);
+    }
+
+    /// Delivers and sends what can be.
+    pub fn work(&mut self, now: Instant) {
+        self.now = now;
+        let Some(live) = &mut self.live else { return };
+        if live.multicast.is_frozen() || matches!(self.stage, Stage::Out(_) | Stage::Over) {
+            return;
+        }
+        loop {
+            while let Some((_, payload)) = self.queue.front()
+                && live.multicast.can_send(payload.len())
+                && let Some((count, payload)) = self.queue.pop_front()
+            {
+                self.queued_bytes -= payload.len();
+                live.send(now, count, payload);
+            }
+            let room = DELIVERIES_MAX.saturating_sub(self.events.len());
+            if live.deliver(now, self.name, room, &mut self.events) == 0 {
+                break;
+            }
+        }
+        if self.was_busy && self.queue.len() < QUEUE_MESSAGES / 2 && self.queued_bytes <= QUEUE_BYTES / 2 {
+            self.was_busy = false;
+            self.events.push_back(Event::Writable { group: self.name });
+        }
+    }
+
+    /// A heartbeat is about to leave for this node: beacon and receive vector ride on it.
+    pub fn heartbeat(&mut self, node: Incarnation, rtt: Option<Rtt>) {
+        self.membership.heartbeat(node);
+        let rank = self.membership.view().and_then(|view| view.rank_of_node(node));
+        if let Some((rank, live)) = rank.zip(self.live.as_mut()) {
+            live.multicast.heartbeat(rank);
+            if let Some(rtt) = rtt {
+                live.multicast.set_rtt(rank, rtt.smoothed, rtt.variation);
+            }
+        }
+    }
+
+    /// Writes what is due for this node; true if more is due than fitted.
+    #[must_use]
+    pub fn write(&mut self, now: Instant, node: Incarnation, rtt: Option<Rtt>, packer: &mut Packer) -> bool {
+        let timeout = rtt.map_or(FIRST_TIMEOUT, |rtt| rtt.timeout().max(SHORTEST_TIMEOUT));
+        if self.membership.write(now, node, timeout, self.id, packer) {
+            return true;
+        }
+        let rank = self.membership.view().and_then(|view| view.rank_of_node(node));
+        let Some((rank, live)) = rank.zip(self.live.as_mut()) else { return false };
+        let section = Section { group: self.id, view: Some(live.view) };
+        live.multicast.write(now, rank, section, packer)
+    }
+
+    /// Throws away what is due of messages for a node that cannot be reached yet: it will be repeated.
+    pub fn discard(&mut self, now: Instant, node: Incarnation, packer: impl Fn() -> Packer) {
+        let rank = self.membership.view().and_then(|view| view.rank_of_node(node));
+        let Some((rank, live)) = rank.zip(self.live.as_mut()) else { return };
+        let section = Section { group: self.id, view: Some(live.view) };
+        while live.multicast.write(now, rank, section, &mut packer()) {}
+    }
+
+    /// Whether this node matters to this group.
+    pub fn knows(&self, node: Incarnation) -> bool {
+        self.membership.peers().contains_key(&node)
+    }
+
+    /// The next deadline.
+    pub fn poll_timeout(&self) -> Option<Wakeup> {
+        let multicast = self.live.as_ref().and_then(|live| live.multicast.poll_timeout());
+        let leave = match self.stage {
+            Stage::Leaving(since, _) => Some(since + LEAVE_LIMIT),
+            Stage::Out(since) => Some(since + LINGER_LIMIT),
+            Stage::Member | Stage::Over => None,
+        };
+        let leave = leave.map(|at| Wakeup { at, reason: "group: leave" });
+        let paused = self.live.as_ref().is_some_and(|live| live.paused);
+        let resume = (paused && self.events.len() < DELIVERIES_MAX / 2)
+            .then_some(Wakeup { at: self.now, reason: "group: deliveries may go on" });
+        [self.membership.poll_timeout(), multicast, leave, resume].into_iter().fold(None, Wakeup::earliest)
+    }
+
+    /// The current view.
+    pub fn view(&self) -> Option<ViewInfo> {
+        let view = self.membership.view().filter(|_| self.joined)?;
+        let members = view.members.iter().map(|member| (member.id, member.name)).collect();
+        Some(ViewInfo { id: view.id, order: self.membership.order(), members })
+    }
+
+    /// How each member is reached.
+    pub fn members(&self, now: Instant, mesh: &Mesh) -> Vec<MemberStatus> {
+        let me = self.membership.me().id;
+        let status = |id: MemberId| match id == me {
+            true => Reached::Me,
+            false if mesh.reaches(now, id.incarnation) && !mesh.suspects(id.incarnation) => Reached::Direct,
+            false => Reached::No,
+        };
+        let members = self.membership.view().into_iter().flat_map(|view| &view.members);
+        let rtt = |id: MemberId| mesh.rtt(id.incarnation).map(|rtt| rtt.smoothed);
+        members
+            .map(|m| MemberStatus { id: m.id, name: m.name, reached: status(m.id), rtt: rtt(m.id) })
+            .collect()
+    }
+
+    /// What is received, not delivered, and what it waits for.
+    pub fn held(&self) -> Vec<Held> {
+        self.live.as_ref().map(Live::held).unwrap_or_default()
+    }
+
+    /// Counters over all views.
+    pub fn counters(&self) -> Counters {
+        let now = self.live.as_ref().map(|live| live.multicast.counters()).unwrap_or_default();
+        live::sum(self.past, now)
+    }
+
+    fn with_membership(
+        &mut self,
+        now: Instant,
+        mesh: &Mesh,
+        call: impl FnOnce(&mut Membership, &mut Context<'_>),
+    ) {
+        let prior = self.live.as_mut().map(|live| live as &mut dyn Prior);
+        call(&mut self.membership, &mut Context { now, mesh, prior });
+        while let Some(outcome) = self.membership.poll_outcome() {
+            match outcome {
+                Outcome::Installed(installed) => self.install(now, installed),
+                Outcome::Refused(reason) => self.refused(reason),
+                Outcome::Alone => self.end(true),
+            }
+        }
+    }
+
+    /// The end of one view and the beginning of the next: first what the cut still gives, then the view.
+    fn install(&mut self, now: Instant, installed: Installed) {
+        if let Some(mut live) = self.live.take() {
+            if let Some(cut) = &installed.cut {
+                live.finish(now, self.name, cut, &mut self.events);
+            }
+            self.past = live::sum(self.past, live.multicast.counters());
+        }
+        if installed.out {
+            self.stage = Stage::Out(now);
+            return;
+        }
+        let live = Live::new(now, &installed.view, self.membership.me().id, self.membership.order());
+        self.live = live;
+        let first = !std::mem::replace(&mut self.joined, true);
+        let Some(view) = self.view() else { return };
+        let cause = match () {
+            () if installed.merged => Cause::Merge,
+            () if installed.suspected => Cause::Suspected,
+            () if !installed.left.is_empty() => Cause::Leave,
+            () => Cause::Join,
+        };
+        let group = self.name;
+        let (joined, left) = (installed.joined, installed.left);
+        self.events.push_back(match first {
+            true => Event::Joined { group, view },
+            false => Event::View { group, view, joined, left, cause },
+        });
+        self.work(now);
+    }
+
+    fn refused(&mut self, reason: Refusal) {
+        self.events.push_back(Event::Refused { group: self.name, reason });
+        self.stage = Stage::Over;
+    }
+
+    fn advance_leave(&mut self, now: Instant, mesh: &Mesh) {
+        match self.stage {
+            Stage::Leaving(since, asked) => {
+                let alone = self.membership.view().is_none_or(|view| view.members.len() == 1);
+                if alone && self.queue.is_empty() {
+                    self.end(true);
+                } else if now.since(since) >= LEAVE_LIMIT {
+                    self.end(false);
+                } else if !asked && self.queue.is_empty() {
+                    self.stage = Stage::Leaving(since, true);
+                    self.membership.leave();
+                    self.with_membership(now, mesh, |membership, cx| membership.advance(cx));
+                }
+            }
+            Stage::Out(since) => {
+                if self.membership.is_installed_everywhere() || now.since(since) >= LINGER_LIMIT {
+                    self.end(true);
+                }
+            }
+            Stage::Member | Stage::Over => {}
+        }
+    }
+
+    fn end(&mut self, clean: bool) {
+        self.live = None;
+        self.stage = Stage::Over;
+        self.events.push_back(Event::Left { group: self.name, clean });
+    }
+}

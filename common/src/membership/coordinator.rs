@@ -1,0 +1,299 @@
+//! The part of a coordinator: see a reason, compose the next view, collect promises, cut, wait for the ready.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::change::{Attempt, participant};
+use super::{Context, Membership, Outcome, SETTLE, View, WISH_REPEAT, cut};
+use crate::base::id::{Incarnation, MemberId, ViewId};
+use crate::base::limits::MEMBERS_MAX;
+use crate::base::time::Instant;
+use crate::wire::Frame;
+use crate::wire::membership::{
+    Join, Member, Message, Nack, ParcelKind, Participants, Prepare, Promise, Ready, Refusal, Refuse,
+};
+
+/// Why the view should change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// Within my view: its leader acts.
+    Internal,
+    /// Somebody to take in: the leader of all views in sight acts.
+    TakeIn,
+}
+
+/// Whom an attempt would take along.
+struct Composition {
+    participants: Participants,
+    members: Vec<MemberId>,
+    foreign: BTreeSet<MemberId>,
+    refused: Vec<MemberId>,
+}
+
+impl Membership {
+    /// Whether to start an attempt now, and if not, when to look again.
+    pub(super) fn consider(&mut self, cx: &mut Context<'_>) {
+        let Some(view) = self.view.clone() else { return };
+        let me = self.me.id.incarnation;
+        let leads_view = self.view_leader(cx) == Some(me);
+        let over_all = self.foreign_leader(cx, &view);
+        if let Some(leader) = over_all {
+            self.ask_for_merge(cx, leader);
+        }
+        self.refuse_the_eleventh(cx, &view, leads_view);
+        if let Some(at) = self.roster.next_merge(cx.now) {
+            self.check_by(at, "membership: a merge may be tried again");
+        }
+        let Some(reason) = self.reason(cx, &view) else {
+            self.reason_since = None;
+            return;
+        };
+        let since = *self.reason_since.get_or_insert(cx.now);
+        let leads = leads_view && (reason == Reason::Internal || over_all.is_none());
+        let start_at = match &self.change {
+            Some(change) if leads && cx.mesh.suspects(change.prepare.attempt.coordinator.incarnation) => {
+                since + SETTLE
+            }
+            Some(change) => change.deadline,
+            None if leads => since + SETTLE,
+            None => since + self.patience,
+        };
+        if cx.now >= start_at {
+            self.start(cx);
+        } else {
+            self.check_by(start_at, "membership: start a change");
+        }
+    }
+
+    fn reason(&mut self, cx: &Context<'_>, view: &View) -> Option<Reason> {
+        if self.change.is_some() || self.leaving {
+            return Some(Reason::Internal);
+        }
+        let me = self.me.id;
+        for member in view.members.iter().filter(|member| member.id != me) {
+            if !self.is_present(cx, view, member.id) {
+                return Some(Reason::Internal);
+            }
+            let Some(node) = self.roster.node(member.id.incarnation) else { continue };
+            if node.beacon.leaving {
+                return Some(Reason::Internal);
+            }
+            if let Some(at) = node.frozen_at.map(|at| at + self.patience) {
+                if at <= cx.now {
+                    return Some(Reason::Internal);
+                }
+                self.check_by(at, "membership: a member stays frozen");
+            }
+        }
+        let composition = self.compose(cx, view);
+        let grows = composition.members.iter().any(|&member| !view.contains(member));
+        grows.then_some(Reason::TakeIn)
+    }
+
+    /// The node that leads over me where several views are in sight: the first of the view with the lowest id among
+    /// those that would merge, if that is not mine.
+    fn foreign_leader(&self, cx: &Context<'_>, view: &View) -> Option<Incarnation> {
+        let foreign = self.roster.foreign(cx.now, cx.mesh, view);
+        let size = usize::from(self.beacon().members);
+        let merging = self.roster.merging((view.id, size), &foreign);
+        let first = merging.into_iter().min().filter(|&first| first < view.id)?;
+        foreign.get(&first)?.nodes.values().next().copied()
+    }
+
+    /// Tells the leader of another view, again and again, that I would come.
+    fn ask_for_merge(&mut self, cx: &Context<'_>, leader: Incarnation) {
+        if cx.now >= self.wish_at {
+            self.wish_at = cx.now + WISH_REPEAT;
+            self.post(leader, Frame::Join(Join { member: self.me.clone() }));
+        }
+        self.check_by(self.wish_at, "membership: repeat a wish to merge");
+    }
+
+    fn refuse_the_eleventh(&mut self, cx: &Context<'_>, view: &View, leads: bool) {
+        if !leads || self.change.is_some() {
+            return;
+        }
+        for member in self.compose(cx, view).refused {
+            self.roster.drop_wish(member.incarnation);
+            self.post(member.incarnation, Frame::Refuse(Refuse { member, reason: Refusal::Full }));
+        }
+    }
+
+    /// Who would be in the next view: those of mine that can be counted on, then other views that are complete, then
+    /// joiners, up to ten.
+    fn compose(&self, cx: &Context<'_>, view: &View) -> Composition {
+        let mine: Vec<&Member> =
+            view.members.iter().filter(|member| self.is_present(cx, view, member.id)).collect();
+        let applicants: Vec<_> = self.roster.applicants(cx.now, cx.mesh).collect();
+        let replaced = |member: &Member| {
+            let same = |m: &Member| m.name == member.name || m.id.incarnation == member.id.incarnation;
+            applicants.iter().any(|a| a.view.is_none() && same(&a.member))
+        };
+        let mine = mine.into_iter().filter(|m| m.id == self.me.id || !replaced(m));
+        let mut participants: Participants = mine.cloned().collect();
+        let mut members: Vec<Member> =
+            participants.iter().filter(|member| !self.is_leaving(member.id)).cloned().collect();
+
+        let mut foreign = BTreeSet::new();
+        let views = self.roster.foreign(cx.now, cx.mesh, view);
+        for other in self.roster.merging((view.id, members.len()), &views) {
+            let Some(seen) = views.get(&other) else { continue };
+            let coming = seen.nodes.values().filter_map(|node| {
+                applicants.iter().find(|a| a.view == Some(other) && a.member.id.incarnation == *node)
+            });
+            let coming: Vec<_> = coming.map(|applicant| &applicant.member).collect();
+            if coming.len() < seen.members {
+                continue;
+            }
+            for member in coming {
+                if members.len() < MEMBERS_MAX
+                    && !clashes(&members, member)
+                    && participants.try_push(member.clone()).is_ok()
+                {
+                    members.push(member.clone());
+                    foreign.insert(member.id);
+                }
+            }
+        }
+
+        let mut refused = Vec::new();
+        for applicant in applicants.iter().filter(|applicant| applicant.view.is_none()) {
+            let joiner = &applicant.member;
+            let kept = self.roster.places_kept(cx.now, joiner.name, &members);
+            if clashes(&members, joiner) || self.silent.contains(&joiner.id) {
+                continue;
+            }
+            if members.len() + kept >= MEMBERS_MAX || participants.try_push(joiner.clone()).is_err() {
+                refused.push(joiner.id);
+            } else {
+                members.push(joiner.clone());
+            }
+        }
+        let members = members.into_iter().map(|member| member.id).collect();
+        Composition { participants, members, foreign, refused }
+    }
+
+    fn is_leaving(&self, member: MemberId) -> bool {
+        if member == self.me.id {
+            return self.leaving;
+        }
+        let node = self.roster.node(member.incarnation);
+        node.is_some_and(|node| node.beacon.member == member && node.beacon.leaving)
+    }
+
+    /// Starts an attempt, above all that were seen.
+    pub(super) fn start(&mut self, cx: &mut Context<'_>) {
+        let Some(view) = self.view.clone() else { return };
+        let composition = self.compose(cx, &view);
+        self.reason_since = None;
+        self.patience = self.rng.between(self.suspect_after / 2, self.suspect_after);
+        if composition.members.is_empty() {
+            self.outcomes.push(Outcome::Alone);
+            return;
+        }
+        self.seen += 1;
+        let attempt = ViewId { number: self.seen, coordinator: self.me.id };
+        let members = composition.members.into_iter().collect();
+        let participants = composition.participants;
+        let prepare = Prepare { attempt, order: self.order, participants, members };
+        self.courier.cancel(ParcelKind::Cut);
+        self.courier.cancel(ParcelKind::Prepare);
+        for member in prepare.participants.iter().filter(|member| member.id != self.me.id) {
+            self.courier.send(member.id.incarnation, &Message::Prepare(prepare.clone()));
+        }
+        log::debug!("{}: attempt {attempt} with {} participants", self.me.name, prepare.participants.len());
+        self.attempt = Some(Attempt::new(cx.now, prepare.clone(), composition.foreign));
+        self.promise(cx, prepare);
+        self.check_by(cx.now + self.suspect_after / 2, "membership: an attempt without progress");
+    }
+
+    pub(super) fn handle_promise(&mut self, cx: &mut Context<'_>, from: Incarnation, promise: Promise) {
+        let Some(attempt) = &self.attempt else { return };
+        if let Some(member) = participant(&attempt.prepare, from).map(|member| member.id) {
+            self.take_promise(cx, member, promise);
+        }
+    }
+
+    /// Collects a promise; the last one makes the cut.
+    pub(super) fn take_promise(&mut self, cx: &mut Context<'_>, member: MemberId, promise: Promise) {
+        let Some(attempt) = &mut self.attempt else { return };
+        if attempt.prepare.attempt != promise.attempt || attempt.is_cut {
+            return;
+        }
+        attempt.promises.insert(member, promise.prior);
+        attempt.progress_at = cx.now;
+        if attempt.promises.len() < attempt.prepare.participants.len() {
+            return;
+        }
+        attempt.is_cut = true;
+        let cut = cut::compute(promise.attempt, self.order, attempt.promises.values().flatten());
+        let others: Vec<Incarnation> =
+            attempt.prepare.participants.iter().map(|member| member.id.incarnation).collect();
+        for node in others.into_iter().filter(|&node| node != self.me.id.incarnation) {
+            self.courier.send(node, &Message::Cut(cut.clone()));
+        }
+        self.take_cut(cx, cut);
+    }
+
+    /// A participant of mine tells how much it lacks: progress.
+    pub(super) fn note_lacks(&mut self, now: Instant, member: MemberId, ready: Ready) {
+        let Some(attempt) = self.attempt.as_mut().filter(|a| a.prepare.attempt == ready.attempt) else {
+            return;
+        };
+        let before = attempt.lacks.insert(member, ready.missing);
+        if before.is_none_or(|before| ready.missing < before) {
+            attempt.progress_at = now;
+        }
+    }
+
+    /// My attempt is refused: give it up. If I still lead, I try again soon, above what was promised.
+    pub fn handle_nack(&mut self, cx: &mut Context<'_>, nack: Nack) {
+        self.seen = self.seen.max(nack.promised.number);
+        if self.attempt.as_ref().is_none_or(|attempt| attempt.prepare.attempt != nack.attempt) {
+            return;
+        }
+        self.give_up();
+        self.refusals = (self.refusals + 1).min(6);
+        let wait = Duration::from_millis(10) * 2u32.pow(self.refusals);
+        if let Some(change) = &mut self.change {
+            change.deadline = cx.now + self.rng.between(wait / 2, wait);
+        }
+    }
+
+    /// My attempt, if any, is over without success.
+    pub(super) fn give_up(&mut self) {
+        self.attempt = None;
+        self.courier.cancel(ParcelKind::Prepare);
+        self.courier.cancel(ParcelKind::Cut);
+    }
+
+    /// Leaves out those who are suspected by now, or who let the attempt stand still.
+    pub(super) fn advance_attempt(&mut self, cx: &mut Context<'_>) {
+        let Some(attempt) = &self.attempt else { return };
+        let others = attempt.prepare.participants.iter().filter(|member| member.id != self.me.id);
+        let is_suspected = others.clone().any(|member| cx.mesh.suspects(member.id.incarnation));
+        let slowest = others.filter_map(|member| cx.mesh.rtt(member.id.incarnation)).map(|rtt| rtt.timeout());
+        let limit = (self.suspect_after / 2).max(slowest.max().unwrap_or_default() * 4);
+        let until = attempt.progress_at + limit;
+        if !is_suspected && cx.now < until {
+            self.check_by(until, "membership: an attempt without progress");
+            return;
+        }
+        let foreign = attempt.foreign.clone();
+        let lacking: Vec<MemberId> = attempt.lacking().map(|m| m.id).filter(|&id| id != self.me.id).collect();
+        for member in lacking.into_iter().filter(|_| !is_suspected) {
+            self.silent.insert(member);
+            self.roster.drop_wish(member.incarnation);
+        }
+        for member in foreign {
+            self.roster.unmerged(cx.now, member.incarnation);
+        }
+        self.give_up();
+        self.start(cx);
+    }
+}
+
+/// Whether this one cannot be in a list with those: names and nodes are unique in a view.
+fn clashes(members: &[Member], new: &Member) -> bool {
+    members.iter().any(|member| member.name == new.name || member.id.incarnation == new.id.incarnation)
+}

@@ -1,0 +1,283 @@
+//! Carries membership messages of any size to one peer, reliably: fragments, acknowledgements, repetition.
+//!
+//! Per peer and kind only the newest message counts: a newer one replaces an older one that is still under way.
+//! That is all the order that the change of views needs, since a higher attempt makes lower ones pointless.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::base::id::Incarnation;
+use crate::base::limits::{MEMBERS_MAX, PARCEL_FRAGMENT, PARCEL_MAX};
+use crate::base::time::Instant;
+use crate::machine::Wakeup;
+use crate::wire::membership::{Message, Parcel, ParcelAck, ParcelKind};
+use crate::wire::{Frame, Packer, Section};
+
+/// Peers from which parcels are put together at the same time.
+const SENDERS_MAX: usize = 4 * MEMBERS_MAX;
+/// The longest wait between two repetitions.
+const REPEAT_LAST: Duration = Duration::from_secs(1);
+
+/// All parcels of one group at one node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Courier {
+    number: u32,
+    outgoing: BTreeMap<(Incarnation, ParcelKind), Outgoing>,
+    incoming: BTreeMap<(Incarnation, ParcelKind), Incoming>,
+    acks: BTreeSet<(Incarnation, ParcelKind)>,
+}
+
+#[derive(Clone, Debug)]
+struct Outgoing {
+    number: u32,
+    bytes: Vec<u8>,
+    fragments: u8,
+    /// Bit i: fragment i needs no sending now: it was acknowledged, or sent in this round.
+    settled: u128,
+    acknowledged: u128,
+    repeat_at: Option<Instant>,
+    repeat_wait: Option<Duration>,
+}
+
+#[derive(Clone, Debug)]
+struct Incoming {
+    number: u32,
+    received: u128,
+    /// By fragment; empty once the message is complete.
+    fragments: Vec<Option<Vec<u8>>>,
+}
+
+fn all(fragments: u8) -> u128 {
+    u128::MAX >> (128 - u32::from(fragments))
+}
+
+impl Courier {
+    /// Sends a message, in place of an earlier one of its kind to this peer.
+    pub(super) fn send(&mut self, to: Incarnation, message: &Message) {
+        let bytes = message.encode();
+        if bytes.len() > PARCEL_MAX {
+            log::error!(
+                "a membership message of {} bytes for {to} exceeds its bound, and is not sent",
+                bytes.len()
+            );
+            return;
+        }
+        let fragments = u8::try_from(bytes.len().div_ceil(PARCEL_FRAGMENT).max(1)).unwrap_or(u8::MAX);
+        self.number += 1;
+        let parcel = Outgoing {
+            number: self.number,
+            bytes,
+            fragments,
+            settled: 0,
+            acknowledged: 0,
+            repeat_at: None,
+            repeat_wait: None,
+        };
+        self.outgoing.insert((to, message.kind()), parcel);
+    }
+
+    /// Stops sending messages of this kind: what they were about is over.
+    pub(super) fn cancel(&mut self, kind: ParcelKind) {
+        self.outgoing.retain(|&(_, k), _| k != kind);
+    }
+
+    /// Forgets all peers but these.
+    pub(super) fn retain(&mut self, keep: impl Fn(Incarnation) -> bool) {
+        self.outgoing.retain(|&(peer, _), _| keep(peer));
+        self.incoming.retain(|&(peer, _), _| keep(peer));
+        self.acks.retain(|&(peer, _)| keep(peer));
+    }
+
+    /// A fragment has come; gives the message when it is the last that was missing.
+    pub(super) fn handle_parcel(&mut self, from: Incarnation, parcel: &Parcel<'_>) -> Option<Message> {
+        let valid = (1..=128).contains(&parcel.fragments) && parcel.fragment < parcel.fragments;
+        if !valid || parcel.bytes.len() > PARCEL_FRAGMENT {
+            return None;
+        }
+        let key = (from, parcel.kind);
+        match self.incoming.get(&key) {
+            Some(known) if known.number > parcel.number => return None,
+            Some(known) if known.number == parcel.number => {}
+            None if self.incoming.len() >= SENDERS_MAX => return None,
+            _ => {
+                let fragments = vec![None; usize::from(parcel.fragments)];
+                let fresh = Incoming { number: parcel.number, received: 0, fragments };
+                self.incoming.insert(key, fresh);
+            }
+        }
+        self.acks.insert(key);
+        let incoming = self.incoming.get_mut(&key)?;
+        let slot = incoming.fragments.get_mut(usize::from(parcel.fragment))?;
+        if slot.is_none() {
+            *slot = Some(parcel.bytes.to_vec());
+            incoming.received |= 1 << parcel.fragment;
+        }
+        let complete = incoming.fragments.iter().all(Option::is_some);
+        if !complete {
+            return None;
+        }
+        let bytes: Vec<u8> = incoming.fragments.drain(..).flatten().flatten().collect();
+        Message::decode(&bytes).ok().filter(|message| message.kind() == parcel.kind)
+    }
+
+    /// The peer tells which fragments it has.
+    pub(super) fn handle_ack(&mut self, from: Incarnation, ack: &ParcelAck) {
+        let Some(parcel) = self.outgoing.get_mut(&(from, ack.kind)) else { return };
+        if parcel.number != ack.number {
+            return;
+        }
+        parcel.acknowledged |= ack.received;
+        parcel.settled |= ack.received;
+        if parcel.acknowledged & all(parcel.fragments) == all(parcel.fragments) {
+            self.outgoing.remove(&(from, ack.kind));
+        }
+    }
+
+    /// Writes what is due for this peer; true if more is due than fitted. `timeout`: after this long without an
+    /// acknowledgement a fragment is probably lost.
+    pub(super) fn write(
+        &mut self,
+        now: Instant,
+        to: Incarnation,
+        timeout: Duration,
+        section: Section,
+        packer: &mut Packer,
+    ) -> bool {
+        for kind in [ParcelKind::Prepare, ParcelKind::Promise, ParcelKind::Cut] {
+            if self.acks.contains(&(to, kind)) {
+                let Some(incoming) = self.incoming.get(&(to, kind)) else { continue };
+                let ack = ParcelAck { kind, number: incoming.number, received: incoming.received };
+                if !packer.push_in(section, &Frame::ParcelAck(ack)) {
+                    return true;
+                }
+                self.acks.remove(&(to, kind));
+            }
+            if let Some(parcel) = self.outgoing.get_mut(&(to, kind))
+                && parcel.write(now, kind, timeout, section, packer)
+            {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The next deadline.
+    pub(super) fn poll_timeout(&self) -> Option<Wakeup> {
+        let repeats = self.outgoing.values().filter_map(|parcel| parcel.repeat_at);
+        repeats.min().map(|at| Wakeup { at, reason: "membership: repeat a parcel" })
+    }
+}
+
+impl Outgoing {
+    fn write(
+        &mut self,
+        now: Instant,
+        kind: ParcelKind,
+        timeout: Duration,
+        section: Section,
+        packer: &mut Packer,
+    ) -> bool {
+        if self.repeat_at.is_some_and(|at| at <= now) {
+            self.settled = self.acknowledged;
+            self.repeat_at = None;
+        }
+        for fragment in 0..self.fragments {
+            if self.settled & (1 << fragment) != 0 {
+                continue;
+            }
+            let start = usize::from(fragment) * PARCEL_FRAGMENT;
+            let end = self.bytes.len().min(start + PARCEL_FRAGMENT);
+            let bytes = &self.bytes[start..end];
+            let fragments = self.fragments;
+            let parcel = Parcel { kind, number: self.number, fragment, fragments, bytes };
+            if !packer.push_in(section, &Frame::Parcel(parcel)) {
+                return true;
+            }
+            self.settled |= 1 << fragment;
+            if self.repeat_at.is_none() {
+                let wait = self.repeat_wait.map_or(timeout, |wait| (wait * 2).min(REPEAT_LAST));
+                self.repeat_wait = Some(wait);
+                self.repeat_at = Some(now + wait);
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::id::{GroupId, MemberId, ViewId};
+    use crate::base::rng::Rng;
+    use crate::wire::membership::{Cut, Holder, Holding, PriorCut};
+    use crate::wire::{Header, Unpacker};
+
+    const A: Incarnation = Incarnation(1);
+    const B: Incarnation = Incarnation(2);
+
+    fn large_cut(number: u64) -> Message {
+        let attempt = ViewId { number, coordinator: MemberId { incarnation: A, join: 0 } };
+        let holdings = (0..10).map(|n| Holding { contiguous: n * 1_000_000, ..Holding::default() }).collect();
+        let holder = Holder { rank: 0, holdings };
+        let prior = PriorCut {
+            view: attempt,
+            upto: (0..10).collect(),
+            holders: (0..10).map(|_| holder.clone()).collect(),
+            order: Default::default(),
+        };
+        Message::Cut(Cut { attempt, priors: (0..20).map(|_| prior.clone()).collect() })
+    }
+
+    /// Runs two couriers over a line that loses every second frame.
+    fn run(a: &mut Courier, b: &mut Courier, messages: &mut Vec<Message>) {
+        let (mut rng, mut now) = (Rng::from_seed(3), Instant::ZERO);
+        for _ in 0..400 {
+            now += Duration::from_millis(10);
+            step(now, &mut rng, (A, a), (B, b), messages);
+            step(now, &mut rng, (B, b), (A, a), messages);
+        }
+    }
+
+    fn step(
+        now: Instant,
+        rng: &mut Rng,
+        (me, sender): (Incarnation, &mut Courier),
+        (peer, receiver): (Incarnation, &mut Courier),
+        messages: &mut Vec<Message>,
+    ) {
+        let section = Section { group: GroupId(1), view: None };
+        let mut more = true;
+        while more {
+            let mut packer = Packer::new(Header { from: me, to: Some(peer) });
+            more = sender.write(now, peer, Duration::from_millis(20), section, &mut packer);
+            let bytes = packer.finish();
+            let (_, mut frames) = Unpacker::new(&bytes).unwrap();
+            while let Some((_, frame)) = frames.next_frame().unwrap() {
+                match frame {
+                    _ if rng.chance(1, 2) => {}
+                    Frame::Parcel(parcel) => messages.extend(receiver.handle_parcel(me, &parcel)),
+                    Frame::ParcelAck(ack) => receiver.handle_ack(me, &ack),
+                    _ => panic!("an unexpected frame"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_message_arrives_once_over_a_lossy_line() {
+        let (mut a, mut b, mut got) = (Courier::default(), Courier::default(), Vec::new());
+        a.send(B, &large_cut(1));
+        run(&mut a, &mut b, &mut got);
+        assert_eq!(got, [large_cut(1)]);
+        assert!(a.outgoing.is_empty() && a.poll_timeout().is_none());
+    }
+
+    #[test]
+    fn a_newer_message_replaces_one_that_is_still_under_way() {
+        let (mut a, mut b, mut got) = (Courier::default(), Courier::default(), Vec::new());
+        a.send(B, &large_cut(1));
+        a.send(B, &large_cut(2));
+        run(&mut a, &mut b, &mut got);
+        assert_eq!(got, [large_cut(2)]);
+    }
+}

@@ -1,0 +1,222 @@
+//! Everyone else that this node knows of in the group: where they say they stand, who wants in, whom to look for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::compose;
+use super::view::View;
+use crate::base::id::{Incarnation, MemberId, UserName, ViewId};
+use crate::base::limits::MEMBERS_MAX;
+use crate::base::time::Instant;
+use crate::mesh::Mesh;
+use crate::wire::Beacon;
+use crate::wire::membership::{Addresses, Member};
+
+/// Nodes to look for that are not members.
+const CONTACTS_MAX: usize = 4 * MEMBERS_MAX;
+/// A wish to come in that is not repeated for this long is over.
+const WISH_KEPT: Duration = Duration::from_secs(2);
+/// A suspected member keeps its place against joiners for this long, as it may only be cut off.
+const PLACE_KEPT: Duration = Duration::from_secs(15);
+/// The first and the longest wait after a merge that failed.
+const MERGE_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// After this long in one view a peer's failed merges are forgotten.
+const MERGE_FORGOTTEN: Duration = Duration::from_secs(60);
+
+/// Where a node of the group stands, by its newest beacon.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) view: Option<ViewId>,
+    pub(super) beacon: Beacon,
+    /// Since when it is frozen.
+    pub(super) frozen_at: Option<Instant>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Applicant {
+    pub(super) member: Member,
+    /// The view that it comes from; `None` for a joiner.
+    pub(super) view: Option<ViewId>,
+    at: Instant,
+}
+
+/// How merges with one peer have gone.
+#[derive(Clone, Copy, Debug)]
+struct Merges {
+    /// The wait that the last failure cost.
+    wait: Duration,
+    not_before: Instant,
+    /// When the last merge with it succeeded.
+    merged_at: Option<Instant>,
+}
+
+/// A view of this group that is not mine.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Foreign {
+    /// How many members it still has, as they say.
+    pub(super) members: usize,
+    /// Those of them that are in reach, by rank.
+    pub(super) nodes: BTreeMap<u8, Incarnation>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Roster {
+    nodes: BTreeMap<Incarnation, Node>,
+    applicants: BTreeMap<Incarnation, Applicant>,
+    contacts: BTreeMap<Incarnation, Addresses>,
+    merges: BTreeMap<Incarnation, Merges>,
+    places: Vec<(UserName, Instant)>,
+}
+
+impl Roster {
+    /// A node to look for.
+    pub(super) fn add_contact(&mut self, node: Incarnation, addresses: &Addresses) {
+        if self.contacts.len() < CONTACTS_MAX || self.contacts.contains_key(&node) {
+            self.contacts.insert(node, addresses.clone());
+        }
+    }
+
+    /// A node that is not in the group (any more).
+    pub(super) fn forget(&mut self, node: Incarnation) {
+        self.contacts.remove(&node);
+        self.nodes.remove(&node);
+        self.applicants.remove(&node);
+        self.merges.remove(&node);
+    }
+
+    /// A member that was replaced by a newer one: of the same name, or of the same node (then it stays known).
+    pub(super) fn forget_replaced(&mut self, node: Incarnation, view: &View) {
+        if view.rank_of_node(node).is_none() {
+            self.forget(node);
+        }
+    }
+
+    pub(super) fn contacts(&self) -> impl Iterator<Item = (Incarnation, &Addresses)> {
+        self.contacts.iter().map(|(&node, addresses)| (node, addresses))
+    }
+
+    /// Takes a beacon in, unless it is older than the one known. A beacon of one member moves forward only: by view,
+    /// then by attempt promised, then from free to frozen.
+    pub(super) fn handle_beacon(&mut self, now: Instant, view: Option<ViewId>, beacon: Beacon) {
+        let place = |view: Option<ViewId>, b: &Beacon| (b.member, view, b.promised, b.frozen, b.leaving);
+        let node = beacon.member.incarnation;
+        let known = self.nodes.get(&node);
+        if known.is_some_and(|known| place(known.view, &known.beacon) > place(view, &beacon))
+            || (known.is_none() && self.nodes.len() >= CONTACTS_MAX)
+        {
+            return;
+        }
+        let frozen_at = known.and_then(|known| known.frozen_at).unwrap_or(now);
+        let frozen_at = beacon.frozen.then_some(frozen_at);
+        self.nodes.insert(node, Node { view, beacon, frozen_at });
+    }
+
+    /// The newest beacon of a node.
+    pub(super) fn node(&self, node: Incarnation) -> Option<&Node> {
+        self.nodes.get(&node)
+    }
+
+    /// Somebody wants in.
+    pub(super) fn handle_wish(&mut self, now: Instant, member: Member, view: Option<ViewId>) {
+        let node = member.id.incarnation;
+        if self.applicants.len() < CONTACTS_MAX || self.applicants.contains_key(&node) {
+            self.applicants.insert(node, Applicant { member, view, at: now });
+        }
+    }
+
+    /// A wish that is fulfilled or refused.
+    pub(super) fn drop_wish(&mut self, node: Incarnation) {
+        self.applicants.remove(&node);
+    }
+
+    /// Those who want in and are in reach.
+    pub(super) fn applicants(&self, now: Instant, mesh: &Mesh) -> impl Iterator<Item = &Applicant> {
+        let fresh = move |a: &&Applicant| now.since(a.at) < WISH_KEPT;
+        self.applicants.values().filter(fresh).filter(move |a| mesh.reaches(now, a.member.id.incarnation))
+    }
+
+    /// Whether a member of my view is known to be elsewhere: in a later view, or in the group as another member.
+    pub(super) fn is_elsewhere(&self, view: &View, member: MemberId) -> bool {
+        let known = self.nodes.get(&member.incarnation);
+        known.is_some_and(|node| node.beacon.member != member || node.view > Some(view.id))
+    }
+
+    /// The other views in sight. Views with a peer whose last merge failed wait their time.
+    pub(super) fn foreign(&self, now: Instant, mesh: &Mesh, mine: &View) -> BTreeMap<ViewId, Foreign> {
+        let mut views: BTreeMap<ViewId, Foreign> = BTreeMap::new();
+        let mut waiting: Vec<ViewId> = Vec::new();
+        for (&node, known) in &self.nodes {
+            let Some(view) = known.view else { continue };
+            let of_mine = mine.contains(known.beacon.member) && !self.is_elsewhere(mine, known.beacon.member);
+            if view == mine.id || of_mine || known.beacon.leaving || !mesh.reaches(now, node) {
+                continue;
+            }
+            let foreign = views.entry(view).or_default();
+            foreign.members = foreign.members.max(usize::from(known.beacon.members));
+            foreign.nodes.insert(known.beacon.rank, node);
+            if self.merges.get(&node).is_some_and(|merges| merges.not_before > now) {
+                waiting.push(view);
+            }
+        }
+        views.retain(|view, _| !waiting.contains(view));
+        views
+    }
+
+    /// The views that merge with mine, as all who see the same would say; mine is not among them.
+    pub(super) fn merging(&self, mine: (ViewId, usize), foreign: &BTreeMap<ViewId, Foreign>) -> Vec<ViewId> {
+        let mut sizes: Vec<_> = foreign.iter().map(|(&view, f)| (view, f.members)).collect();
+        sizes.push(mine);
+        sizes.sort_unstable();
+        let cluster = compose::clusters(&sizes).into_iter().find(|cluster| cluster.contains(&mine.0));
+        cluster.into_iter().flatten().filter(|&view| view != mine.0).collect()
+    }
+
+    /// When the next view may merge that waits its time now.
+    pub(super) fn next_merge(&self, now: Instant) -> Option<Instant> {
+        self.merges.values().map(|merges| merges.not_before).filter(|&at| at > now).min()
+    }
+
+    /// A merge with this peer has succeeded.
+    pub(super) fn merged(&mut self, now: Instant, node: Incarnation) {
+        let fresh = Merges { wait: Duration::ZERO, not_before: now, merged_at: None };
+        let merges = self.merges.entry(node).or_insert(fresh);
+        merges.merged_at = Some(now);
+    }
+
+    /// A merge with this peer has failed, or the view that it led to did not last.
+    pub(super) fn unmerged(&mut self, now: Instant, node: Incarnation) {
+        let (first, longest) = MERGE_WAIT;
+        let old = self
+            .merges
+            .get(&node)
+            .filter(|old| old.merged_at.is_none_or(|at| now.since(at) < MERGE_FORGOTTEN));
+        let wait = old.map_or(first, |old| (old.wait * 2).clamp(first, longest));
+        self.merges.insert(node, Merges { wait, not_before: now + wait, merged_at: None });
+    }
+
+    /// Whether this peer came in by a merge.
+    pub(super) fn came_by_merge(&self, node: Incarnation) -> bool {
+        self.merges.get(&node).is_some_and(|merges| merges.merged_at.is_some())
+    }
+
+    /// A member is gone because it was suspected: its place is kept for a while.
+    pub(super) fn keep_place(&mut self, now: Instant, name: UserName) {
+        self.places.retain(|&(other, until)| other != name && until > now);
+        if self.places.len() < MEMBERS_MAX {
+            self.places.push((name, now + PLACE_KEPT));
+        }
+    }
+
+    /// How many places are kept for others than `name`.
+    pub(super) fn places_kept(&self, now: Instant, name: UserName, members: &[Member]) -> usize {
+        let back = |name: UserName| members.iter().any(|member| member.name == name);
+        self.places.iter().filter(|&&(other, until)| other != name && until > now && !back(other)).count()
+    }
+
+    /// Drops what is over.
+    pub(super) fn tidy(&mut self, now: Instant, mesh: &Mesh) {
+        self.applicants.retain(|_, a| now.since(a.at) < WISH_KEPT);
+        self.nodes.retain(|&node, _| !mesh.suspects(node));
+        self.places.retain(|&(_, until)| until > now);
+    }
+}
