@@ -59,6 +59,7 @@
 //! let mut heard = Vec::new();
 //! while heard.len() < 2 {
 //!     now += Duration::from_millis(1);
+//!     assert!(now < Instant::from_micros(5_000_000), "it takes a few round trips");
 //!     for n in 0..2 {
 //!         nodes[n].handle_timeout(now);
 //!         while let Some(transmit) = nodes[n].poll_transmit(now) {
