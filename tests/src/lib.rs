@@ -1,1 +1,3 @@
-//! To come.
+//! Tests of Decury that need more than one crate or one node: the simulator, and the harness of the end-to-end tests.
+
+pub mod sim;

@@ -1,0 +1,141 @@
+//! Histories written by hand, to see that each check bites.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use decury_common::base::id::{GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
+use decury_common::base::time::Instant;
+use decury_common::endpoint::ViewInfo;
+use decury_common::order::OrderKind;
+
+use super::Violation;
+use crate::sim::history::{Delivery, History, Stay, What};
+use crate::sim::host::HostId;
+
+/// A history of group `g`, told step by step.
+pub(super) struct Story {
+    now: Instant,
+    order: OrderKind,
+    history: History,
+}
+
+fn group() -> GroupName {
+    "g".parse().unwrap()
+}
+
+fn name(host: usize) -> UserName {
+    HostId(host).to_string().parse().unwrap()
+}
+
+pub(super) fn member(host: usize) -> MemberId {
+    MemberId { incarnation: Incarnation(host as u64 + 1), join: 0 }
+}
+
+fn message(host: usize, count: u64) -> MessageId {
+    MessageId { sender: member(host), count }
+}
+
+fn text(host: usize, count: u64) -> Bytes {
+    Bytes::from(format!("{count} of {host}"))
+}
+
+fn view_id(number: u64) -> ViewId {
+    ViewId { number, coordinator: member(0) }
+}
+
+pub(super) fn info(number: u64, hosts: &[usize]) -> ViewInfo {
+    let members = hosts.iter().map(|host| (member(*host), name(*host))).collect();
+    ViewInfo { id: view_id(number), order: OrderKind::Causal, members }
+}
+
+/// What somebody delivers in view `view`: message `count` of `from`, as it was sent.
+pub(super) fn delivered(view: u64, from: usize, count: u64) -> Delivery {
+    let (clock, payload) = (Vec::new(), text(from, count));
+    Delivery { view: view_id(view), from: name(from), id: message(from, count), clock, payload }
+}
+
+impl Delivery {
+    pub(super) fn into_what(self, host: usize) -> What {
+        What::Delivered { group: group(), member: member(host), delivery: self }
+    }
+}
+
+impl Story {
+    pub(super) fn new(order: OrderKind) -> Story {
+        Story { now: Instant::ZERO, order, history: History::default() }
+    }
+
+    /// A causal group in its first view.
+    pub(super) fn with_view(number: u64, hosts: &[usize]) -> Story {
+        let mut story = Story::new(OrderKind::Causal);
+        story.view(number, hosts);
+        story
+    }
+
+    pub(super) fn tell(&mut self, host: usize, what: What) {
+        self.now += Duration::from_millis(1);
+        self.history.record(self.now, HostId(host), what);
+    }
+
+    /// All of these install this view (and start and join first, if they are new).
+    pub(super) fn view(&mut self, number: u64, hosts: &[usize]) {
+        for host in hosts {
+            let first = self.history.roster().seat(member(*host)).is_none();
+            if first {
+                let (incarnation, name) = (member(*host).incarnation, name(*host));
+                self.tell(*host, What::Started { incarnation, name });
+                self.tell(*host, What::Joining { group: group(), member: member(*host) });
+            }
+            let view = ViewInfo { order: self.order, ..info(number, hosts) };
+            self.tell(*host, What::View { group: group(), member: member(*host), view, first });
+        }
+    }
+
+    pub(super) fn send(&mut self, host: usize, count: u64) {
+        let (id, payload) = (message(host, count), text(host, count));
+        self.tell(host, What::Sent { group: group(), id, payload });
+    }
+
+    /// `host` delivers message `count` of `from` in its current view.
+    pub(super) fn deliver(&mut self, host: usize, from: usize, count: u64) {
+        let number = match self.history.roster().seat(member(host)).map(|seat| &seat.stay) {
+            Some(Stay::In(view)) => view.id.number,
+            _ => 1,
+        };
+        self.tell(host, delivered(number, from, count).into_what(host));
+    }
+
+    pub(super) fn kill(&mut self, host: usize) {
+        self.tell(host, What::Killed);
+    }
+
+    pub(super) fn leave(&mut self, host: usize) {
+        self.tell(host, What::Leaving { group: group(), member: member(host) });
+    }
+
+    pub(super) fn left(&mut self, host: usize) {
+        self.tell(host, What::Left { group: group(), member: member(host), clean: true });
+    }
+
+    pub(super) fn wait(&mut self, duration: Duration) {
+        self.now += duration;
+    }
+
+    pub(super) fn end(&mut self) {
+        self.history.finish(self.now);
+    }
+
+    pub(super) fn broken(&self) -> Option<&Violation> {
+        self.history.violation()
+    }
+
+    /// Nothing is wrong so far.
+    pub(super) fn holds(&self) {
+        assert_eq!(self.broken(), None);
+    }
+
+    /// This promise was the first to be broken.
+    pub(super) fn breaks(&self, promise: &str) {
+        assert_eq!(self.broken().map(|violation| violation.promise), Some(promise), "{:?}", self.broken());
+    }
+}

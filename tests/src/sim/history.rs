@@ -1,0 +1,298 @@
+//! What happened in a run: records, in the order of the world's time, and from them who is where.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use decury_common::base::id::{GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
+use decury_common::base::time::Instant;
+use decury_common::endpoint::ViewInfo;
+
+use super::checks::{Checks, Violation};
+use super::host::HostId;
+use super::trace::Trace;
+
+/// Something that happened at a host, as its user could see it.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// When, in the world's time.
+    pub at: Instant,
+    /// Where.
+    pub host: HostId,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// The program was started.
+    Started {
+        /// The number drawn for it.
+        incarnation: Incarnation,
+        /// The person's name.
+        name: UserName,
+    },
+    /// It was killed, with all that it knew.
+    Killed,
+    /// It asked to join a group.
+    Joining {
+        /// Which.
+        group: GroupName,
+        /// The member that it will be.
+        member: MemberId,
+    },
+    /// It was not taken in.
+    Refused {
+        /// By which group.
+        group: GroupName,
+        /// The member that it would have been.
+        member: MemberId,
+    },
+    /// Its first view (`first`), or a later one.
+    View {
+        /// Of which group.
+        group: GroupName,
+        /// Who sees it.
+        member: MemberId,
+        /// The view.
+        view: ViewInfo,
+        /// Whether it was reported as the first.
+        first: bool,
+    },
+    /// It sent a message.
+    Sent {
+        /// To which group.
+        group: GroupName,
+        /// The message.
+        id: MessageId,
+        /// What it says.
+        payload: Bytes,
+    },
+    /// It delivered a message.
+    Delivered {
+        /// Of which group.
+        group: GroupName,
+        /// Who delivered it.
+        member: MemberId,
+        /// The message.
+        delivery: Delivery,
+    },
+    /// It asked to leave a group.
+    Leaving {
+        /// Which.
+        group: GroupName,
+        /// Who it was there.
+        member: MemberId,
+    },
+    /// It is out of the group.
+    Left {
+        /// Which.
+        group: GroupName,
+        /// Who it was there.
+        member: MemberId,
+        /// Whether the others are known to have its last messages.
+        clean: bool,
+    },
+}
+
+/// A message as it was delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The view in which.
+    pub view: ViewId,
+    /// Its sender's name.
+    pub from: UserName,
+    /// Its id.
+    pub id: MessageId,
+    /// Its clock.
+    pub clock: Vec<(UserName, u64)>,
+    /// What it says.
+    pub payload: Bytes,
+}
+
+/// How far a member's stay in its group is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// It has asked and is not in yet.
+    Joining,
+    /// It is in this view.
+    In(ViewInfo),
+    /// It has asked to leave, at this instant, being in this view, if in any.
+    Leaving(Instant, Option<ViewInfo>),
+    /// It left, was refused, or was killed.
+    Over,
+}
+
+/// A member, as far as the records tell.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    /// Where.
+    pub host: HostId,
+    /// Of which group.
+    pub group: GroupName,
+    /// How far its stay is.
+    pub stay: Stay,
+    /// Messages it has sent, and those of them that it has delivered.
+    pub own: (u64, u64),
+}
+
+/// Who is where.
+#[derive(Clone, Debug, Default)]
+pub struct Roster {
+    seats: BTreeMap<MemberId, Seat>,
+}
+
+impl Roster {
+    /// Every member there ever was.
+    pub fn seats(&self) -> impl Iterator<Item = (MemberId, &Seat)> {
+        self.seats.iter().map(|(member, seat)| (*member, seat))
+    }
+
+    /// One member.
+    pub fn seat(&self, member: MemberId) -> Option<&Seat> {
+        self.seats.get(&member)
+    }
+
+    /// The members of a group that live and wish to be in it.
+    pub fn wanted(&self, group: GroupName) -> impl Iterator<Item = (MemberId, &Seat)> {
+        self.seats()
+            .filter(move |(_, seat)| seat.group == group && matches!(seat.stay, Stay::Joining | Stay::In(_)))
+    }
+
+    /// The view that all members who wish to be in the group share, if there is one and nobody else is in it.
+    pub fn common_view(&self, group: GroupName) -> Option<&ViewInfo> {
+        let mut common: Option<&ViewInfo> = None;
+        let mut count = 0;
+        for (_, seat) in self.wanted(group) {
+            let Stay::In(view) = &seat.stay else { return None };
+            if common.is_some_and(|common| common.id != view.id) {
+                return None;
+            }
+            common = Some(view);
+            count += 1;
+        }
+        common.filter(|view| view.members.len() == count)
+    }
+
+    fn note(&mut self, record: &Record) {
+        match &record.what {
+            What::Killed => {
+                for seat in self.seats.values_mut().filter(|seat| seat.host == record.host) {
+                    seat.stay = Stay::Over;
+                }
+            }
+            What::Joining { group, member } => {
+                let seat = Seat { host: record.host, group: *group, stay: Stay::Joining, own: (0, 0) };
+                self.seats.insert(*member, seat);
+            }
+            What::View { member, view, .. } => self.change(*member, |stay| match stay {
+                Stay::Leaving(_, current) => *current = Some(view.clone()),
+                stay => *stay = Stay::In(view.clone()),
+            }),
+            What::Leaving { member, .. } => self.change(*member, |stay| {
+                let view = if let Stay::In(view) = stay { Some(view.clone()) } else { None };
+                *stay = Stay::Leaving(record.at, view);
+            }),
+            What::Refused { member, .. } | What::Left { member, .. } => {
+                self.change(*member, |stay| *stay = Stay::Over);
+            }
+            What::Sent { id, .. } => {
+                if let Some(seat) = self.seats.get_mut(&id.sender) {
+                    seat.own.0 += 1;
+                }
+            }
+            What::Delivered { member, delivery, .. } => {
+                if delivery.id.sender == *member
+                    && let Some(seat) = self.seats.get_mut(member)
+                {
+                    seat.own.1 += 1;
+                }
+            }
+            What::Started { .. } => {}
+        }
+    }
+
+    fn change(&mut self, member: MemberId, change: impl FnOnce(&mut Stay)) {
+        if let Some(seat) = self.seats.get_mut(&member) {
+            change(&mut seat.stay);
+        }
+    }
+}
+
+/// Takes records in, keeps the roster, and holds every record against the checks.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    roster: Roster,
+    checks: Checks,
+    violation: Option<Violation>,
+    /// Deliveries so far.
+    delivered: u64,
+    /// A number that any two runs of one seed must agree on.
+    fingerprint: u64,
+    pub(crate) trace: Option<Trace>,
+}
+
+impl History {
+    /// Something has happened.
+    pub fn record(&mut self, at: Instant, host: HostId, what: What) {
+        let record = Record { at, host, what };
+        if let Some(trace) = &mut self.trace {
+            trace.record(&record);
+        }
+        self.mix(at.as_micros());
+        if let What::Delivered { delivery, .. } = &record.what {
+            self.delivered += 1;
+            self.mix(delivery.id.sender.incarnation.0);
+            self.mix(delivery.id.count);
+        }
+        // The checks see who was where before this happened.
+        if let Err(violation) = self.checks.observe(&record, &self.roster) {
+            self.violate(violation);
+        }
+        self.roster.note(&record);
+    }
+
+    /// A promise was broken. The first one counts.
+    pub fn violate(&mut self, violation: Violation) {
+        if let Some(trace) = &mut self.trace {
+            trace.line(violation.at, format_args!("*** {violation}"));
+        }
+        self.violation.get_or_insert(violation);
+    }
+
+    /// The run is over, and all has converged: what must be true then.
+    pub(crate) fn finish(&mut self, at: Instant) {
+        if let Err(violation) = self.checks.finish(at, &self.roster) {
+            self.violate(violation);
+        }
+    }
+
+    /// The first broken promise.
+    pub fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    /// Who is where.
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// Whether every member that stays has delivered what it sent, and those in one view have delivered the same there.
+    pub fn all_delivered(&self) -> bool {
+        self.checks.all_delivered(&self.roster)
+    }
+
+    /// How many deliveries there were.
+    pub fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// A number on which any two runs of one seed agree.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    fn mix(&mut self, value: u64) {
+        self.fingerprint = (self.fingerprint ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
+}

@@ -1,0 +1,370 @@
+//! What a seed stands for: who talks in which groups, and what goes wrong when.
+//!
+//! Swarm testing: each plan first draws which kinds of faults and of workload exist in it at all, so that each run is
+//! about few of them, and all combinations come up. The steps are explicit, so that a failing plan can be printed, and
+//! made smaller step by step.
+
+use std::fmt;
+use std::time::Duration;
+
+use decury_common::base::id::GroupName;
+use decury_common::base::limits::{MEMBERS_MAX, MESSAGE_MAX, SUSPECT_AFTER};
+use decury_common::base::rng::Rng;
+use decury_common::base::time::Instant;
+use decury_common::order::OrderKind;
+
+use super::host::{Clock, Habits, HostId};
+use super::network::{Fault, Hosts, Ratio, Rule};
+
+/// A workload and its faults.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed that it was drawn from, which also decides everything else in the run.
+    pub seed: u64,
+    /// One per host.
+    pub hosts: Vec<Habits>,
+    /// The groups that people talk in.
+    pub groups: Vec<(GroupName, OrderKind)>,
+    /// How long a datagram travels when nothing is wrong: the least, the most.
+    pub latency: (Duration, Duration),
+    /// The silence after which endpoints suspect.
+    pub suspect_after: Duration,
+    /// What happens, by time.
+    pub steps: Vec<(Instant, Step)>,
+    /// How long the faults last.
+    pub length: Duration,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A host starts, unless it runs.
+    Start(HostId),
+    /// A host is killed.
+    Kill(HostId),
+    /// A host's process is stopped for a time.
+    Pause(HostId, Duration),
+    /// A person reads nothing for a time.
+    Stall(HostId, Duration),
+    /// A person wants to be in the group with this number.
+    Join(HostId, usize),
+    /// A person leaves it.
+    Leave(HostId, usize),
+    /// A person sends so many messages of so many bytes there, all at once.
+    Send(HostId, usize, usize, usize),
+    /// Rules hold for a time.
+    Rules(Vec<Rule>, Duration),
+    /// The directory answers nobody for a time.
+    Directory(Duration),
+}
+
+/// Which kinds of things exist in a plan.
+#[derive(Clone, Copy, Debug)]
+struct Features {
+    kills: bool,
+    restarts: bool,
+    pauses: bool,
+    stalls: bool,
+    leaves: bool,
+    partitions: bool,
+    cuts: bool,
+    weather: bool,
+    directory: bool,
+    bursts: bool,
+    large: bool,
+    skew: bool,
+    gather: bool,
+    nudges: bool,
+}
+
+impl Features {
+    fn draw(rng: &mut Rng) -> Features {
+        let mut one_in = |n| rng.chance(1, n);
+        Features {
+            kills: one_in(2),
+            restarts: one_in(2),
+            pauses: one_in(3),
+            stalls: one_in(4),
+            leaves: one_in(2),
+            partitions: one_in(2),
+            cuts: one_in(2),
+            weather: !one_in(4),
+            directory: one_in(4),
+            bursts: one_in(3),
+            large: one_in(3),
+            skew: one_in(4),
+            gather: one_in(4),
+            nudges: one_in(4),
+        }
+    }
+}
+
+impl Plan {
+    /// The plan that a seed stands for.
+    pub fn from_seed(seed: u64) -> Plan {
+        let mut rng = Rng::from_seed(seed ^ 0x0070_6c61_6e00);
+        let rng = &mut rng;
+        let features = Features::draw(rng);
+        let count = 2 + to_usize(rng.below(MEMBERS_MAX as u64 - 1)).min(to_usize(rng.below(12)));
+        let length = Duration::from_secs(3 + rng.below(20));
+        let hosts = (0..count).map(|_| habits(rng, features)).collect();
+        let order = |rng: &mut Rng| if rng.chance(2, 3) { OrderKind::Causal } else { OrderKind::Fifo };
+        let names = ["alpha", "beta", "gamma"].into_iter().filter_map(|name| name.parse().ok());
+        let groups: Vec<_> =
+            names.take(1 + to_usize(rng.below(4) / 2)).map(|name| (name, order(rng))).collect();
+        let least = Duration::from_micros(50 + scaled(rng, 15));
+        let latency = (least, least + Duration::from_micros(1 + scaled(rng, 15)));
+        let steps = Vec::new();
+        let suspect_after = if rng.chance(1, 4) { SUSPECT_AFTER / 2 } else { SUSPECT_AFTER };
+        let mut plan = Plan { seed, hosts, groups, latency, suspect_after, steps, length };
+        plan.draw_people(rng, features);
+        plan.draw_talk(rng, features);
+        plan.draw_host_faults(rng, features);
+        plan.draw_network_faults(rng, features);
+        plan.steps.sort_by_key(|(at, _)| *at);
+        plan
+    }
+
+    /// A plan in which nothing happens: to be filled by hand, with [`Plan::at`].
+    pub fn quiet(seed: u64, hosts: usize, order: OrderKind) -> Plan {
+        let group = "alpha".parse().map(|name| (name, order));
+        Plan {
+            seed,
+            hosts: vec![Habits::default(); hosts],
+            groups: group.into_iter().collect(),
+            latency: (Duration::from_micros(200), Duration::from_millis(1)),
+            suspect_after: SUSPECT_AFTER,
+            steps: Vec::new(),
+            length: Duration::from_secs(10),
+        }
+    }
+
+    /// At this time after the start, this happens. (Steps must be in the order of time when the plan is run.)
+    pub fn at(&mut self, at: Duration, step: Step) {
+        self.steps.push((Instant::ZERO + at, step));
+    }
+
+    fn some_host(&self, rng: &mut Rng) -> HostId {
+        HostId(to_usize(rng.below(self.hosts.len() as u64)))
+    }
+
+    fn some_time(&self, rng: &mut Rng) -> Duration {
+        rng.between(Duration::ZERO, self.length)
+    }
+
+    /// Who starts and joins when, and who leaves.
+    fn draw_people(&mut self, rng: &mut Rng, features: Features) {
+        // Some plans start all at once, the others one by one.
+        let spread = Duration::from_millis(rng.below(2) * rng.below(4_000));
+        for host in (0..self.hosts.len()).map(HostId) {
+            let start = rng.between(Duration::ZERO, spread);
+            self.at(start, Step::Start(host));
+            for group in 0..self.groups.len() {
+                if group == 0 || rng.chance(2, 3) {
+                    self.at(start + rng.between(Duration::ZERO, spread / 2), Step::Join(host, group));
+                }
+            }
+        }
+        if features.leaves {
+            for _ in 0..=rng.below(self.hosts.len() as u64) {
+                let (host, group) = (self.some_host(rng), to_usize(rng.below(self.groups.len() as u64)));
+                let at = self.some_time(rng);
+                self.at(at, Step::Leave(host, group));
+                if rng.chance(1, 2) {
+                    let again = at + rng.between(Duration::ZERO, Duration::from_secs(4));
+                    self.at(again, Step::Join(host, group));
+                }
+            }
+        }
+    }
+
+    /// Who says how much when.
+    fn draw_talk(&mut self, rng: &mut Rng, features: Features) {
+        let messages = 20 + rng.below(400);
+        let quiet = self.some_host(rng);
+        let mut left = messages;
+        while left > 0 {
+            let host = self.some_host(rng);
+            if host == quiet && rng.chance(1, 2) {
+                continue;
+            }
+            let group = to_usize(rng.below(self.groups.len() as u64));
+            let burst = if features.bursts && rng.chance(1, 10) { 1 + rng.below(100).min(left) } else { 1 };
+            let size = match rng.below(20) {
+                0 if features.large && burst < 4 => to_usize(1 + rng.below(MESSAGE_MAX as u64)),
+                0..=2 => to_usize(1 + rng.below(5_000)),
+                _ => to_usize(1 + rng.below(300)),
+            };
+            let at = self.some_time(rng);
+            self.at(at, Step::Send(host, group, to_usize(burst), size));
+            left = left.saturating_sub(burst);
+        }
+    }
+
+    /// Who is killed, stopped, slow.
+    fn draw_host_faults(&mut self, rng: &mut Rng, features: Features) {
+        let some = |rng: &mut Rng, wanted: bool| if wanted { 1 + rng.below(4) } else { 0 };
+        for _ in 0..some(rng, features.kills) {
+            let (host, at) = (self.some_host(rng), self.some_time(rng));
+            self.at(at, Step::Kill(host));
+            if features.restarts && rng.chance(2, 3) {
+                let back = at + Duration::from_millis(scaled(rng, 13));
+                self.at(back, Step::Start(host));
+                for group in 0..self.groups.len() {
+                    self.at(back, Step::Join(host, group));
+                }
+            }
+        }
+        for _ in 0..some(rng, features.pauses) {
+            let pause = Step::Pause(self.some_host(rng), some_while(rng));
+            let at = self.some_time(rng);
+            self.at(at, pause);
+        }
+        for _ in 0..some(rng, features.stalls) {
+            let stall = Step::Stall(self.some_host(rng), some_while(rng));
+            let at = self.some_time(rng);
+            self.at(at, stall);
+        }
+        if features.directory {
+            let at = self.some_time(rng);
+            self.at(at, Step::Directory(Duration::from_secs(1 + rng.below(20))));
+        }
+    }
+
+    /// Which links are bad when.
+    fn draw_network_faults(&mut self, rng: &mut Rng, features: Features) {
+        if features.weather {
+            self.draw_weather(rng);
+        }
+        let some = |rng: &mut Rng, wanted: bool| if wanted { 1 + rng.below(4) } else { 0 };
+        for _ in 0..some(rng, features.partitions) {
+            let mut sides = [Hosts::of(&[]); 3];
+            let number = 2 + rng.below(2);
+            for host in (0..self.hosts.len()).map(HostId) {
+                let side = &mut sides[to_usize(rng.below(number))];
+                *side = side.and(host);
+            }
+            let (at, length) = (self.some_time(rng), some_while(rng));
+            self.at(at, Step::Rules(Rule::partition(&sides), length));
+        }
+        for _ in 0..some(rng, features.cuts) {
+            let (from, to) = (self.some_host(rng), self.some_host(rng));
+            let mut rules = vec![Rule::on(from, to, Fault::Cut)];
+            if rng.chance(1, 2) {
+                rules.push(Rule::on(to, from, Fault::Cut));
+            }
+            let (at, length) = (self.some_time(rng), some_while(rng));
+            self.at(at, Step::Rules(rules, length));
+        }
+    }
+
+    /// Loss, doubles, delays: everywhere and all the time, or on a host's links for a while.
+    fn draw_weather(&mut self, rng: &mut Rng) {
+        for _ in 0..=rng.below(3) {
+            let millis = |rng: &mut Rng, bits| Duration::from_millis(1 + scaled(rng, bits));
+            let ratio = Ratio(1 + u32::try_from(rng.below(20)).unwrap_or(0), 100);
+            let fault = match rng.below(6) {
+                0 | 1 => Fault::Loss(ratio),
+                2 => Fault::Duplicate(ratio, millis(rng, 9)),
+                3 => Fault::Reorder(ratio, millis(rng, 8)),
+                4 => Fault::Late(ratio, millis(rng, 14)),
+                _ => Fault::Delay(Duration::ZERO, millis(rng, 8)),
+            };
+            let (at, length) = match rng.chance(1, 2) {
+                true => (Duration::ZERO, self.length),
+                false => (self.some_time(rng), some_while(rng)),
+            };
+            let mut rule = Rule::everywhere(fault);
+            if rng.chance(1, 3) {
+                rule.from = Hosts::one(self.some_host(rng));
+            }
+            self.at(at, Step::Rules(vec![rule], length));
+        }
+    }
+}
+
+fn habits(rng: &mut Rng, features: Features) -> Habits {
+    let ppm = match features.skew {
+        true => i32::try_from(rng.below(100_000)).unwrap_or(0) - 50_000,
+        false => 0,
+    };
+    let gather = match features.gather && rng.chance(1, 2) {
+        true => Duration::from_micros(scaled(rng, 15)),
+        false => Duration::ZERO,
+    };
+    Habits { clock: Clock { ppm }, gather, nudges: features.nudges }
+}
+
+/// How long a fault lasts: mostly about the suspicion time, where it matters most.
+fn some_while(rng: &mut Rng) -> Duration {
+    let most = if rng.chance(1, 3) { 500 } else { 6_000 };
+    Duration::from_millis(1 + rng.below(most))
+}
+
+/// A number below 2^`bits`, small ones as likely as large ones.
+fn scaled(rng: &mut Rng, bits: u64) -> u64 {
+    let bits = rng.below(bits);
+    rng.below(1 << bits)
+}
+
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let groups: Vec<String> = self.groups.iter().map(|(name, order)| format!("{name} {order}")).collect();
+        writeln!(
+            f,
+            "seed {}: {} hosts, groups [{}], faults for {:?}, {:?} to {:?} a datagram, suspicion after {:?}",
+            self.seed,
+            self.hosts.len(),
+            groups.join(", "),
+            self.length,
+            self.latency.0,
+            self.latency.1,
+            self.suspect_after,
+        )?;
+        for (index, habits) in self.hosts.iter().enumerate() {
+            if *habits != Habits::default() {
+                writeln!(f, "  {}: {habits:?}", HostId(index))?;
+            }
+        }
+        let mut sent = 0;
+        for (at, step) in &self.steps {
+            match step {
+                Step::Send(_, _, count, _) => sent += count,
+                step => writeln!(f, "  {at} {step:?}")?,
+            }
+        }
+        write!(f, "  and {sent} messages")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_stands_for_one_plan() {
+        assert_eq!(format!("{:?}", Plan::from_seed(5)), format!("{:?}", Plan::from_seed(5)));
+        assert_ne!(format!("{:?}", Plan::from_seed(5)), format!("{:?}", Plan::from_seed(6)));
+    }
+
+    #[test]
+    fn all_kinds_of_steps_and_sizes_of_groups_come_up() {
+        let plans: Vec<Plan> = (0..200).map(Plan::from_seed).collect();
+        let sizes: std::collections::BTreeSet<usize> = plans.iter().map(|plan| plan.hosts.len()).collect();
+        assert_eq!(sizes.into_iter().collect::<Vec<_>>(), (2..=10).collect::<Vec<_>>());
+        let has =
+            |wanted: fn(&Step) -> bool| plans.iter().any(|plan| plan.steps.iter().any(|(_, s)| wanted(s)));
+        assert!(has(|step| matches!(step, Step::Kill(_))));
+        assert!(has(|step| matches!(step, Step::Pause(..))));
+        assert!(has(|step| matches!(step, Step::Stall(..))));
+        assert!(has(|step| matches!(step, Step::Leave(..))));
+        assert!(has(|step| matches!(step, Step::Directory(_))));
+        assert!(has(|step| matches!(step, Step::Send(_, _, 20.., _))));
+        assert!(has(|step| matches!(step, Step::Send(_, _, _, 60_000..))));
+        assert!(has(|step| matches!(step, Step::Rules(rules, _) if matches!(rules[0].fault, Fault::Cut))));
+    }
+}

@@ -1,0 +1,268 @@
+//! One run of one plan: a safety phase under its faults, then everything is healed, and all must converge.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use decury_common::base::id::GroupName;
+use decury_common::base::time::Instant;
+
+use super::checks::Violation;
+use super::endpoint;
+use super::history::Stay;
+use super::host::Starter;
+use super::network::RuleId;
+use super::plan::{Plan, Step};
+use super::world::{Figures, World};
+
+/// Within which time after healing everyone must be in one view: the longest back-off of the membership (30 s), the
+/// suspicion time and some changes of view.
+pub const CONVERGE_WITHIN: Duration = Duration::from_secs(90);
+/// Within which time then a message must be everywhere.
+pub const DELIVER_WITHIN: Duration = Duration::from_secs(20);
+/// For how long then nobody says anything.
+const IDLE_FOR: Duration = Duration::from_secs(3);
+/// Datagrams that an idle node may send to each other node in a second.
+const IDLE_DATAGRAMS_PER_SECOND: u64 = 20;
+/// How often bounded lengths are looked at.
+const GAUGE_EVERY: Duration = Duration::from_millis(250);
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The first broken promise, if any. A panic counts as one.
+    pub violation: Option<Violation>,
+    /// What the run has cost.
+    pub figures: Figures,
+    /// Messages delivered.
+    pub delivered: u64,
+    /// A number on which any two runs of one plan agree.
+    pub fingerprint: u64,
+    /// The virtual time at its end.
+    pub ended: Instant,
+}
+
+/// Runs a plan to its end.
+pub fn run(plan: &Plan) -> Outcome {
+    run_hosts(plan, &endpoint::starter(plan.suspect_after))
+}
+
+/// Runs a plan to its end on hosts that are started in the given way.
+pub(crate) fn run_hosts(plan: &Plan, starter: &Starter) -> Outcome {
+    conduct(plan, starter, World::new(plan.seed)).0
+}
+
+/// Runs a plan to its end, printing all that happens.
+pub fn run_printed(plan: &Plan) -> Outcome {
+    let mut world = World::new(plan.seed);
+    world.trace(0, true);
+    conduct(plan, &endpoint::starter(plan.suspect_after), world).0
+}
+
+/// Runs a plan to its end and keeps the world as it is then, with the last `keep` lines of its trace.
+pub(crate) fn run_traced(plan: &Plan, starter: &Starter, keep: usize) -> (Outcome, World) {
+    let mut world = World::new(plan.seed);
+    world.trace(keep, false);
+    conduct(plan, starter, world)
+}
+
+fn conduct(plan: &Plan, starter: &Starter, mut world: World) -> (Outcome, World) {
+    let panicked = catch_unwind(AssertUnwindSafe(|| Run::new(plan, starter, &mut world).all())).err();
+    let panicked = panicked.map(|payload| {
+        let text = payload.downcast_ref::<String>().cloned();
+        text.or_else(|| payload.downcast_ref::<&str>().map(|&text| text.to_owned())).unwrap_or_default()
+    });
+    if let Some(text) = panicked {
+        let what = format!("'{}' {}", text, super::report::panic_place());
+        world.history.violate(Violation { at: world.now(), promise: "no panic", what });
+    }
+    let outcome = Outcome {
+        violation: world.violation().cloned(),
+        figures: world.figures(),
+        delivered: world.history.delivered(),
+        fingerprint: world.history.fingerprint(),
+        ended: world.now(),
+    };
+    (outcome, world)
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    world: &'a mut World,
+    /// Rules in force, and when they end.
+    rules: Vec<(Instant, RuleId)>,
+    directory_until: Option<Instant>,
+}
+
+impl Run<'_> {
+    fn new<'a>(plan: &'a Plan, starter: &Starter, world: &'a mut World) -> Run<'a> {
+        let (least, most) = plan.latency;
+        world.network().set_latency(least, most);
+        for habits in &plan.hosts {
+            world.add_host(*habits, starter.clone());
+        }
+        Run { plan, world, rules: Vec::new(), directory_until: None }
+    }
+
+    fn all(&mut self) {
+        self.suffer();
+        self.world.heal();
+        self.converge();
+        self.speak();
+        self.idle();
+        if self.world.violation().is_none() {
+            self.world.history.finish(self.world.now());
+        }
+    }
+
+    /// The safety phase.
+    fn suffer(&mut self) {
+        for (at, step) in &self.plan.steps {
+            self.advance((*at).min(Instant::ZERO + self.plan.length));
+            if self.world.violation().is_some() {
+                return;
+            }
+            self.step(step);
+        }
+        self.advance(Instant::ZERO + self.plan.length);
+    }
+
+    /// Lets time pass, and ends rules on the way.
+    fn advance(&mut self, until: Instant) {
+        while self.world.now() < until && self.world.violation().is_none() {
+            let ends = self.rules.iter().map(|(end, _)| *end).chain(self.directory_until);
+            let next = ends.min().map_or(until, |end| end.min(until)).min(self.world.now() + GAUGE_EVERY);
+            self.world.run_to(next);
+            self.world.check_gauges();
+            let now = self.world.now();
+            for (_, id) in self.rules.extract_if(.., |(end, _)| *end <= now) {
+                self.world.remove_rule(id);
+            }
+            if self.directory_until.is_some_and(|end| end <= now) {
+                self.directory_until = None;
+                self.world.directory.set_down(false);
+            }
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        let world = &mut *self.world;
+        match step {
+            Step::Start(host) => world.start(*host),
+            Step::Kill(host) => world.kill(*host),
+            Step::Pause(host, duration) => world.pause(*host, *duration),
+            Step::Stall(host, duration) => world.stall(*host, *duration),
+            Step::Join(host, group) => {
+                let (group, order) = self.plan.groups[*group];
+                world.join(*host, group, order);
+            }
+            Step::Leave(host, group) => world.leave(*host, self.plan.groups[*group].0),
+            Step::Send(host, group, count, size) => {
+                for _ in 0..*count {
+                    world.send(*host, self.plan.groups[*group].0, *size);
+                }
+            }
+            Step::Rules(rules, duration) => {
+                let end = world.now() + *duration;
+                self.rules.extend(rules.iter().map(|rule| (end, world.add_rule(rule.clone()))));
+            }
+            Step::Directory(duration) => {
+                let end = world.now() + *duration;
+                world.directory.set_down(true);
+                self.directory_until = Some(self.directory_until.map_or(end, |until| until.max(end)));
+            }
+        }
+    }
+
+    fn groups(&self) -> Vec<GroupName> {
+        self.plan.groups.iter().map(|(group, _)| *group).collect()
+    }
+
+    /// After healing, all who wish to be in a group are in one view of it.
+    fn converge(&mut self) {
+        for group in self.groups() {
+            if !self.world.converge(group, CONVERGE_WITHIN) {
+                return;
+            }
+        }
+    }
+
+    /// What is said then arrives everywhere.
+    fn speak(&mut self) {
+        if self.world.violation().is_some() {
+            return;
+        }
+        for group in self.groups() {
+            let wanted: Vec<_> =
+                self.world.history.roster().wanted(group).map(|(_, seat)| seat.host).collect();
+            for host in wanted {
+                self.world.send(host, group, 100);
+            }
+        }
+        self.world.settle(DELIVER_WITHIN);
+    }
+
+    /// When nobody says anything, little is sent.
+    fn idle(&mut self) {
+        if self.world.violation().is_some() {
+            return;
+        }
+        self.world.run_for(Duration::from_secs(1));
+        let before = self.world.figures().sent;
+        self.world.run_for(IDLE_FOR);
+        let sent = self.world.figures().sent - before;
+        let up: BTreeSet<_> = self.world.hosts().filter(|host| self.world.is_up(*host)).collect();
+        let links = (up.len() * self.world.hosts().count()) as u64;
+        if sent > links * IDLE_DATAGRAMS_PER_SECOND * IDLE_FOR.as_secs() {
+            let what =
+                format!("{} nodes with nothing to say sent {sent} datagrams in {IDLE_FOR:?}", up.len());
+            self.world.history.violate(Violation { at: self.world.now(), promise: "idle traffic", what });
+        }
+    }
+}
+
+impl World {
+    /// All who wish to be in the group get into one view of it within this time, or termination is violated.
+    pub fn converge(&mut self, group: GroupName, within: Duration) -> bool {
+        let one_view = |world: &World| {
+            let roster = world.history.roster();
+            let leaving = roster.seats().any(|(_, seat)| matches!(seat.stay, Stay::Leaving(..)));
+            let wanted = world.hosts().filter(|host| world.wants(*host, group)).count();
+            !leaving && roster.common_view(group).map_or(0, |view| view.members.len()) == wanted
+        };
+        let converged = self.run_until_checked(within, one_view);
+        if !converged && self.violation().is_none() {
+            let what =
+                format!("{within:?} after all faults were healed, those in {group} are not in one view");
+            self.history.violate(Violation { at: self.now(), promise: "termination", what });
+        }
+        converged
+    }
+
+    /// All that was sent by members who are still there arrives at all members within this time, or termination is
+    /// violated.
+    pub fn settle(&mut self, within: Duration) -> bool {
+        let settled =
+            self.run_until_checked(within, |world| world.is_flushed() && world.history.all_delivered());
+        if !settled && self.violation().is_none() {
+            let what = format!("{within:?} after it was sent, a message is still missing somewhere");
+            self.history.violate(Violation { at: self.now(), promise: "termination", what });
+        }
+        settled
+    }
+
+    /// As [`World::run_until`], looking at it every 50 ms only, which is much faster.
+    fn run_until_checked(&mut self, within: Duration, done: impl Fn(&World) -> bool) -> bool {
+        let limit = self.now() + within;
+        while self.violation().is_none() {
+            if done(self) {
+                return true;
+            }
+            if self.now() >= limit {
+                return false;
+            }
+            self.run_to(limit.min(self.now() + Duration::from_millis(50)));
+        }
+        false
+    }
+}

@@ -1,0 +1,442 @@
+//! Virtual time: the world jumps from one arrival or deadline to the next.
+
+use std::time::Duration;
+
+use decury_common::base::id::{GroupName, Incarnation};
+use decury_common::base::limits::DATAGRAM_MAX;
+use decury_common::base::rng::Rng;
+use decury_common::base::time::Instant;
+use decury_common::machine::{Machine, Transmit};
+use decury_common::order::OrderKind;
+
+use super::checks::Violation;
+use super::directory::Directory;
+use super::history::{History, What};
+use super::host::{Boot, Command, Desk, Habits, Host, HostId, Starter};
+use super::network::{Network, Rule, RuleId};
+use super::payload::payload;
+use super::queue::Queue;
+use super::trace::Trace;
+
+/// Turns that a host's own deadlines may cause in one millisecond; more are called spinning.
+const WAKEUPS_PER_MILLISECOND: u32 = 200;
+/// Datagrams that one turn may send: several full windows to nine peers.
+const DATAGRAMS_PER_TURN: usize = 50_000;
+
+/// One run: hosts, the network between them, and the time.
+#[derive(Clone)]
+pub struct World {
+    now: Instant,
+    hosts: Vec<Host>,
+    wire: Wire,
+    rng: Rng,
+    payloads: u64,
+    /// Where groups are found.
+    pub directory: Directory,
+    /// What happened.
+    pub history: History,
+}
+
+/// What lies between the hosts.
+#[derive(Clone)]
+struct Wire {
+    network: Network,
+    queue: Queue<Arrival>,
+    figures: Figures,
+}
+
+#[derive(Clone)]
+struct Arrival {
+    from: HostId,
+    to: HostId,
+    bytes: Vec<u8>,
+}
+
+/// What a run has cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Turns that hosts have taken.
+    pub turns: u64,
+    /// Datagrams sent.
+    pub sent: u64,
+    /// Datagrams that arrived.
+    pub arrived: u64,
+}
+
+impl World {
+    /// A world without hosts, in which chance is what `seed` says.
+    pub fn new(seed: u64) -> World {
+        let mut rng = Rng::from_seed(seed);
+        let network = Network::new(rng.fork());
+        World {
+            now: Instant::ZERO,
+            hosts: Vec::new(),
+            wire: Wire { network, queue: Queue::new(), figures: Figures::default() },
+            payloads: 0,
+            directory: Directory::new(rng.fork()),
+            history: History::default(),
+            rng,
+        }
+    }
+
+    /// Writes down what happens from now on: keeps the last `keep` lines, and prints all of them if `print`.
+    pub fn trace(&mut self, keep: usize, print: bool) {
+        self.history.trace = Some(Trace::new(keep, print));
+    }
+
+    /// The time.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// What the run has cost so far.
+    pub fn figures(&self) -> Figures {
+        self.wire.figures
+    }
+
+    /// The first broken promise.
+    pub fn violation(&self) -> Option<&Violation> {
+        self.history.violation()
+    }
+
+    /// All hosts.
+    pub fn hosts(&self) -> impl Iterator<Item = HostId> + use<> {
+        (0..self.hosts.len()).map(HostId)
+    }
+
+    /// Whether its program runs (or is merely stopped).
+    pub fn is_up(&self, host: HostId) -> bool {
+        self.hosts[host.0].program.is_some()
+    }
+
+    /// A further host, not started yet. Its person's name is the host's, `n0`, `n1`, ...
+    pub fn add_host(&mut self, habits: Habits, starter: Starter) -> HostId {
+        let id = HostId(self.hosts.len());
+        match id.to_string().parse() {
+            Ok(name) => self.hosts.push(Host::new(id, name, habits, starter)),
+            Err(error) => unreachable!("{id}: {error}"),
+        }
+        id
+    }
+
+    /// Starts a host's program, unless it runs. Each start is another incarnation.
+    pub fn start(&mut self, id: HostId) {
+        let (now, incarnation, seed) = (self.now, Incarnation(self.rng.bits()), self.rng.bits());
+        let host = &mut self.hosts[id.0];
+        if host.program.is_some() {
+            return;
+        }
+        let name = host.name;
+        let boot = Boot { host: id, name, incarnation, seed, now: host.habits.clock.local(now) };
+        host.program = Some((host.starter)(boot));
+        host.boots += 1;
+        self.history.record(now, id, What::Started { incarnation, name });
+        self.turn(id);
+    }
+
+    /// Kills a host's program (kill -9): all that it knew is gone.
+    pub fn kill(&mut self, id: HostId) {
+        let host = &mut self.hosts[id.0];
+        if host.program.take().is_some() {
+            host.inbox.clear();
+            (host.paused_until, host.stalled_until, host.due) = (None, None, None);
+            self.history.record(self.now, id, What::Killed);
+        }
+    }
+
+    /// Stops a host's process for a time; what arrives meanwhile waits in its socket.
+    pub fn pause(&mut self, id: HostId, duration: Duration) {
+        let until = self.now + duration;
+        let host = &mut self.hosts[id.0];
+        if host.program.is_some() {
+            host.paused_until = Some(until);
+            host.due = Some(until);
+            self.note(format_args!("{id} is stopped until {until}"));
+        }
+    }
+
+    /// Lets the person at a host read nothing for a time, while its protocol goes on.
+    pub fn stall(&mut self, id: HostId, duration: Duration) {
+        let until = self.now + duration;
+        self.hosts[id.0].stalled_until = Some(until);
+        self.note(format_args!("{id} reads nothing until {until}"));
+    }
+
+    /// The person at a host wants to be in a group.
+    pub fn join(&mut self, host: HostId, group: GroupName, order: OrderKind) {
+        self.command(host, Command::Join { group, order });
+    }
+
+    /// The person at a host leaves a group.
+    pub fn leave(&mut self, host: HostId, group: GroupName) {
+        self.command(host, Command::Leave { group });
+    }
+
+    /// The person at a host sends a message of `size` bytes, different from all others; nothing happens if it is not
+    /// in the group.
+    pub fn send(&mut self, host: HostId, group: GroupName, size: usize) {
+        self.payloads += 1;
+        self.command(host, Command::Send { group, payload: payload(self.payloads, size) });
+    }
+
+    /// Gives a host a command, unless it is down or stopped.
+    pub fn command(&mut self, id: HostId, command: Command) {
+        let now = self.now;
+        let host = &mut self.hosts[id.0];
+        if host.paused_until.is_some_and(|until| now < until) {
+            return;
+        }
+        if let Some(program) = &mut host.program {
+            let (directory, history) = (&mut self.directory, &mut self.history);
+            let local = host.habits.clock.local(now);
+            program.command(command, &mut Desk { now: local, world_now: now, host: id, directory, history });
+            self.turn(id);
+        }
+    }
+
+    /// The network between the hosts.
+    pub fn network(&mut self) -> &mut Network {
+        &mut self.wire.network
+    }
+
+    /// Puts a rule in force.
+    pub fn add_rule(&mut self, rule: Rule) -> RuleId {
+        self.note(format_args!("RULE {rule:?}"));
+        self.wire.network.add(rule)
+    }
+
+    /// Takes a rule back. What it held is delivered now.
+    pub fn remove_rule(&mut self, id: RuleId) {
+        self.note(format_args!("rule {id:?} ends"));
+        let held = self.wire.network.remove(id);
+        self.let_go(held);
+    }
+
+    /// Takes all rules back, and wakes all hosts that are stopped.
+    pub fn heal(&mut self) {
+        self.note(format_args!("ALL IS HEALED"));
+        let held = self.wire.network.heal();
+        self.let_go(held);
+        self.directory.set_down(false);
+        for index in 0..self.hosts.len() {
+            self.hosts[index].paused_until = None;
+            self.hosts[index].stalled_until = None;
+            self.turn(HostId(index));
+        }
+    }
+
+    fn let_go(&mut self, held: Vec<super::network::Held>) {
+        for super::network::Held { from, to, bytes } in held {
+            let at = self.now + self.wire.network.travel();
+            self.wire.queue.push(at, Arrival { from, to, bytes });
+        }
+    }
+
+    /// A line in the trace.
+    pub fn note(&mut self, text: std::fmt::Arguments<'_>) {
+        if let Some(trace) = &mut self.history.trace {
+            trace.line(self.now, text);
+        }
+    }
+
+    /// Lets everything happen up to and including `until`, or up to a broken promise.
+    pub fn run_to(&mut self, until: Instant) {
+        while self.violation().is_none() && self.step(until) {}
+        self.now = self.now.max(until);
+    }
+
+    /// Lets everything happen for so long.
+    pub fn run_for(&mut self, duration: Duration) {
+        self.run_to(self.now + duration);
+    }
+
+    /// Lets everything happen until `done`, for `within` at most. Whether it was done, without a broken promise.
+    pub fn run_until(&mut self, within: Duration, mut done: impl FnMut(&World) -> bool) -> bool {
+        let limit = self.now + within;
+        loop {
+            if self.violation().is_some() {
+                return false;
+            }
+            if done(self) {
+                return true;
+            }
+            if !self.step(limit) {
+                self.now = self.now.max(limit);
+                return self.violation().is_none() && done(self);
+            }
+        }
+    }
+
+    /// The next arrival or deadline, unless it lies after `limit`; whether there was one.
+    fn step(&mut self, limit: Instant) -> bool {
+        let turn = self.hosts.iter().filter_map(|host| Some((host.due?, host.id))).min();
+        let arrival = self.wire.queue.next_at();
+        match (arrival, turn) {
+            // An arrival comes first, so that all that arrives at one instant is read in one turn.
+            (Some(at), turn) if at <= limit && turn.is_none_or(|(due, _)| at <= due) => self.arrive(),
+            (_, Some((due, host))) if due <= limit => {
+                self.now = self.now.max(due);
+                self.turn(host);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn arrive(&mut self) {
+        let Some((at, Arrival { from, to, bytes })) = self.wire.queue.pop() else { return };
+        self.now = self.now.max(at);
+        let traced = self.history.trace.is_some().then(|| bytes.clone());
+        let now = self.now;
+        let heard = self.hosts.get_mut(to.0).is_some_and(|host| host.arrive(now, from.address(), bytes));
+        self.wire.figures.arrived += u64::from(heard);
+        if let (Some(trace), Some(bytes)) = (&mut self.history.trace, traced) {
+            let what = if heard { "arrives" } else { "finds nobody" };
+            trace.datagram(self.now, (from, to), what, &bytes);
+        }
+    }
+
+    /// A host reads what has arrived, does what is due, sends, and its person reads what it reports.
+    fn turn(&mut self, id: HostId) {
+        let now = self.now;
+        let World { hosts, wire, directory, history, rng, .. } = self;
+        let host = &mut hosts[id.0];
+        if host.paused_until.is_some_and(|until| now < until) {
+            return;
+        }
+        host.paused_until = None;
+        host.due = None;
+        let Some(mut program) = host.program.take() else { return };
+        wire.figures.turns += 1;
+        let local = host.habits.clock.local(now);
+        if let Some(machine) = program.machine() {
+            for (from, mut bytes) in host.inbox.drain(..) {
+                machine.handle_datagram(local, from, &mut bytes);
+            }
+            let due = machine.poll_timeout().filter(|wakeup| wakeup.at <= local);
+            if due.is_some() || (host.habits.nudges && rng.chance(1, 8)) {
+                machine.handle_timeout(local);
+            }
+            if let Some(wakeup) = due
+                && host.count_wakeup(now) > WAKEUPS_PER_MILLISECOND
+            {
+                let what = format!("{id} spins on its deadline '{}'", wakeup.reason);
+                history.violate(Violation { at: now, promise: "no spinning", what });
+            }
+            wire.drain(now, local, id, machine, history);
+        }
+        if host.stalled_until.is_none_or(|until| until <= now) {
+            host.stalled_until = None;
+            program.attend(&mut Desk { now: local, world_now: now, host: id, directory, history });
+            if let Some(machine) = program.machine() {
+                wire.drain(now, local, id, machine, history);
+            }
+        }
+        host.program = Some(program);
+        host.plan_turn(now);
+    }
+
+    /// Holds every host's bounded lengths against their limits.
+    pub fn check_gauges(&mut self) {
+        for host in &self.hosts {
+            let Some(program) = &host.program else { continue };
+            for gauge in program.gauges() {
+                if gauge.value > gauge.limit {
+                    let what =
+                        format!("{} has {} {}, at most {}", host.id, gauge.value, gauge.name, gauge.limit);
+                    self.history.violate(Violation { at: self.now, promise: "bounded state", what });
+                }
+            }
+        }
+    }
+
+    /// Whether everything that people said has been handed over to their machines.
+    pub fn is_flushed(&self) -> bool {
+        self.hosts.iter().filter_map(|host| host.program.as_ref()).all(|program| program.is_flushed())
+    }
+
+    /// Whether the person at a host that is up wishes to be in the group.
+    pub fn wants(&self, host: HostId, group: GroupName) -> bool {
+        self.hosts[host.0].program.as_ref().is_some_and(|program| program.wants(group))
+    }
+
+    /// Every host's state, for a failure report.
+    pub fn statuses(&self) -> String {
+        let status = |host: &Host| match &host.program {
+            None => format!("{}: down\n", host.id),
+            Some(program) => {
+                let stopped =
+                    host.paused_until.map_or_else(String::new, |until| format!("stopped until {until}, "));
+                format!("{}: {stopped}{}\n", host.id, program.status())
+            }
+        };
+        self.hosts.iter().map(status).collect()
+    }
+}
+
+impl Host {
+    /// When the next turn is due without anything arriving.
+    fn plan_turn(&mut self, now: Instant) {
+        let Some(program) = &mut self.program else { return };
+        let machine = program.machine().and_then(|machine| machine.poll_timeout());
+        let mut due = machine.map(|wakeup| self.habits.clock.world(wakeup.at));
+        let user = match self.stalled_until {
+            Some(until) => Some(until),
+            None => program.wakeup().map(|wakeup| self.habits.clock.world(wakeup.at)),
+        };
+        due = match (due, user) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.due = due.map(|due| due.max(now));
+    }
+}
+
+impl Wire {
+    /// Sends all that a machine has to send.
+    fn drain(
+        &mut self,
+        now: Instant,
+        local: Instant,
+        from: HostId,
+        machine: &mut dyn Machine,
+        history: &mut History,
+    ) {
+        if let Some(persist) = machine.poll_persist() {
+            match persist {}
+        }
+        let mut sent = 0;
+        while let Some(transmit) = machine.poll_transmit(local) {
+            for datagram in transmit.datagrams() {
+                sent += 1;
+                self.send(now, from, &transmit, datagram, history);
+            }
+            if sent > DATAGRAMS_PER_TURN {
+                let what = format!("{from} sends {sent} datagrams in one turn");
+                history.violate(Violation { at: now, promise: "no storms", what });
+                return;
+            }
+        }
+    }
+
+    fn send(&mut self, now: Instant, from: HostId, transmit: &Transmit, bytes: &[u8], history: &mut History) {
+        self.figures.sent += 1;
+        if bytes.len() > DATAGRAM_MAX {
+            let what = format!("{from} sends a datagram of {} bytes", bytes.len());
+            history.violate(Violation { at: now, promise: "datagrams fit", what });
+        }
+        let Some(to) = HostId::at(transmit.to) else { return };
+        let mut bytes = bytes.to_vec();
+        let fate = self.network.judge(from, to, &mut bytes);
+        if let (Some(why), Some(trace)) = (fate.lost, &mut history.trace) {
+            trace.datagram(now, (from, to), &format!("lost ({why})"), &bytes);
+        }
+        if fate.lost.is_some() {
+            return;
+        }
+        for delay in &fate.copies {
+            self.queue.push(now + *delay, Arrival { from, to, bytes: bytes.clone() });
+        }
+        self.queue.push(now + fate.delay, Arrival { from, to, bytes });
+    }
+}
