@@ -3,7 +3,8 @@
 //! [`Driver`] is what a program needs. It owns a [`Udp`] socket for a
 //! [`Machine`](crate::machine::Machine), the TCP connections ([`Streams`]) for a
 //! [`StreamMachine`](crate::machine::StreamMachine), the [`Clock`], and gives out the [`Waker`]. [`token`] says which
-//! poll tokens are taken; [`limits`] has every bound. [`random_u64`] draws incarnations and seeds.
+//! poll tokens are taken; [`limits`] has every bound. [`random_u64`] draws incarnations and seeds,
+//! [`reachable_at`] names this machine's addresses.
 //!
 //! Nothing here knows the protocol. Nothing a peer does is an error to the program: garbage, floods, resets and slow
 //! readers are bounded, counted and logged.
@@ -40,6 +41,7 @@
 mod clock;
 mod driver;
 mod entropy;
+mod interfaces;
 pub mod limits;
 mod overdue;
 mod streams;
@@ -50,6 +52,7 @@ mod waker;
 pub use clock::Clock;
 pub use driver::Driver;
 pub use entropy::{NoEntropy, random_u64};
+pub use interfaces::reachable_at;
 pub use streams::Streams;
 pub use udp::{Udp, UdpStats};
 pub use waker::Waker;

@@ -221,7 +221,7 @@ impl StreamMachine for Server {
             match asked {
                 Ok(asked) => self.handle_request(now, stream, asked),
                 Err(error) => {
-                    log::warn!("{} sent {error}", connection.who());
+                    log::info!("{} sent {error}", connection.who());
                     self.close(now, stream, Closing::Malformed);
                 }
             }

@@ -1,0 +1,132 @@
+//! The command line of `tracker`.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::time::Duration;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use decury_common::base::duration::parse_duration;
+
+use crate::host::Options;
+
+/// The meeting point of Decury's nodes: they find each other here, and then talk directly.
+#[derive(Debug, Parser)]
+#[command(name = "tracker", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", env = "DECURY_TRACKER_LISTEN", default_value = "127.0.0.1:7400", value_parser = address)]
+    listen: SocketAddr,
+
+    /// How often each node is to be heard
+    #[arg(long, value_name = "DUR", env = "DECURY_TRACKER_HEARTBEAT", default_value = "5s", value_parser = parse_duration)]
+    heartbeat: Duration,
+
+    /// After how long a silence a node is taken for gone
+    #[arg(long, value_name = "DUR", env = "DECURY_TRACKER_LEASE", default_value = "15s", value_parser = parse_duration)]
+    lease: Duration,
+
+    #[arg(long, hide = true)]
+    data: Option<String>,
+    #[arg(long, hide = true)]
+    id: Option<String>,
+    #[arg(long, hide = true)]
+    cluster: Option<String>,
+    #[arg(long, hide = true)]
+    metrics: Option<String>,
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<String>,
+}
+
+const AFTER_HELP: &str = "A duration is a number and a unit: us, ms or s, as in 500ms.\n\
+    All is kept in memory: after a restart the nodes sign in again and report their groups.\n\
+    RUST_LOG=info shows on stderr who comes and goes.";
+
+/// Commands that this version has not got.
+const COMMANDS_TO_COME: [&str; 4] = ["status", "reports", "backup", "cluster"];
+
+impl Cli {
+    /// Reads this process's arguments and environment. Ends the process: with 0 after `--help` and `--version`, with
+    /// 2 and a line on stderr if they cannot be followed.
+    pub fn read() -> Options {
+        Cli::options(Cli::parse()).unwrap_or_else(|error| error.exit())
+    }
+
+    fn options(self) -> Result<Options, clap::Error> {
+        self.check_known()?;
+        let Cli { listen, heartbeat, lease, .. } = self;
+        if heartbeat < Duration::from_millis(10) {
+            return Err(refused("--heartbeat must be at least 10ms"));
+        }
+        if lease < 2 * heartbeat {
+            return Err(refused("--lease must be at least twice as long as --heartbeat"));
+        }
+        Ok(Options { listen, heartbeat, lease })
+    }
+
+    /// Refuses what is announced and not there yet by its name.
+    fn check_known(&self) -> Result<(), clap::Error> {
+        if self.data.as_deref().is_some_and(|data| data != ":memory:") {
+            return Err(refused("this version keeps everything in memory: --data takes `:memory:` only"));
+        }
+        let flags = [("--id", &self.id), ("--cluster", &self.cluster), ("--metrics", &self.metrics)];
+        if let Some((flag, _)) = flags.into_iter().find(|(_, value)| value.is_some()) {
+            return Err(refused(&format!("{flag} is not in this version yet")));
+        }
+        match self.command.first() {
+            Some(command) if COMMANDS_TO_COME.contains(&command.as_str()) => {
+                Err(refused(&format!("the command `{command}` is not in this version yet")))
+            }
+            Some(command) => Err(refused(&format!("there is no command `{command}`; see --help"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn refused(why: &str) -> clap::Error {
+    clap::Error::raw(ErrorKind::ValueValidation, format!("{why}\n"))
+}
+
+/// An address with its port; a host's name stands for its first address.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let found = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    found.ok_or_else(|| "an address is HOST:PORT, as in 127.0.0.1:7400 or [::]:7400".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Result<Options, String> {
+        let arguments = std::iter::once("tracker").chain(arguments.iter().copied());
+        Cli::try_parse_from(arguments).and_then(Cli::options).map_err(|error| {
+            assert_eq!(error.exit_code(), 2);
+            error.to_string()
+        })
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_manual() {
+        let options = options(&[]).unwrap();
+        assert_eq!(options.listen, "127.0.0.1:7400".parse().unwrap());
+        assert_eq!((options.heartbeat, options.lease), (crate::host::HEARTBEAT, crate::host::LEASE));
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_refused_by_its_name() {
+        for (arguments, told) in [
+            (&["--frobnicate"][..], "--frobnicate"),
+            (&["--listen", "nonsense"], "HOST:PORT"),
+            (&["--lease", "15"], "a number and a unit"),
+            (&["--lease", "5s"], "twice as long"),
+            (&["--heartbeat", "1us"], "10ms"),
+            (&["--data", "/tmp"], "in memory"),
+            (&["--cluster", "1=localhost:1"], "--cluster is not in this version"),
+            (&["status", "--json"], "`status` is not in this version"),
+            (&["dance"], "no command `dance`"),
+        ] {
+            let error = options(arguments).unwrap_err();
+            assert!(error.contains(told), "{arguments:?}: {error}");
+        }
+        assert!(options(&["--data", ":memory:"]).is_ok());
+    }
+}
