@@ -12,12 +12,9 @@ use crate::support::{Echo, tcp_driver, turn, turns_until};
 
 #[test]
 fn without_descriptors_accepting_pauses_and_then_goes_on() {
-    run_alone("alone_without_descriptors", 64);
-}
-
-#[test]
-#[ignore = "run by without_descriptors_accepting_pauses_and_then_goes_on"]
-fn alone_without_descriptors() {
+    if ran_alone("descriptors::without_descriptors_accepting_pauses_and_then_goes_on", 64) {
+        return;
+    }
     let (mut driver, at) = tcp_driver();
     let mut echo = Echo::default();
     let _client = TcpStream::connect(at).unwrap();
@@ -41,18 +38,15 @@ fn alone_without_descriptors() {
 
 #[test]
 fn connections_beyond_the_limit_are_closed_at_once() {
-    run_alone("alone_beyond_the_limit", 4_096);
-}
-
-#[test]
-#[ignore = "run by connections_beyond_the_limit_are_closed_at_once"]
-fn alone_beyond_the_limit() {
+    if ran_alone("descriptors::connections_beyond_the_limit_are_closed_at_once", 4_096) {
+        return;
+    }
     let (mut driver, at) = tcp_driver();
     let mut echo = Echo::default();
     let mut clients = Vec::new();
     for _ in 0..limits::ACCEPTED_MAX + 3 {
         clients.push(TcpStream::connect(at).unwrap());
-        if clients.len().is_multiple_of(100) {
+        if clients.len().is_multiple_of(limits::ACCEPTS_PER_TURN) {
             driver.stay_awake();
             driver.wait(None).unwrap();
             turn(&mut driver, &mut echo);
@@ -67,6 +61,10 @@ fn alone_beyond_the_limit() {
     assert_eq!(echo.opened, limits::ACCEPTED_MAX);
     // A seat that gets free is taken again.
     drop(clients);
+    turns_until(&mut driver, |driver| {
+        turn(driver, &mut echo);
+        echo.closed == limits::ACCEPTED_MAX
+    });
     let _next = TcpStream::connect(at).unwrap();
     turns_until(&mut driver, |driver| {
         turn(driver, &mut echo);
@@ -74,13 +72,17 @@ fn alone_beyond_the_limit() {
     });
 }
 
-/// Runs one test of this file in a process that may open so many files.
-fn run_alone(test: &str, descriptors: u32) {
-    let script =
-        format!("ulimit -n {descriptors} && exec \"$0\" --exact descriptors::{test} --ignored --nocapture");
+/// Runs the test that calls this in a process that may open so many files. False in that process, which goes on.
+fn ran_alone(test: &str, descriptors: u32) -> bool {
+    const ALONE: &str = "DECURY_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return false;
+    }
+    let script = format!("ulimit -n {descriptors} && exec \"$0\" --exact {test} --nocapture");
     let this = std::env::current_exe().unwrap();
-    let output = Command::new("sh").arg("-c").arg(script).arg(this).output().unwrap();
+    let output = Command::new("sh").arg("-c").arg(script).arg(this).env(ALONE, "1").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("1 passed"), "{text}");
+    true
 }
