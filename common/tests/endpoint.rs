@@ -1,5 +1,7 @@
 //! Endpoints on a perfect network in virtual time: the life of a group, from founding to leaving.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -92,7 +92,7 @@ impl Endpoint {
         let (named, suspect_after) = ((join.name, join.id), self.config.suspect_after);
         let mut group = Group::new(now, named, me, join.order, suspect_after, self.rng.bits());
         for (node, addresses) in &join.contacts {
-            group.add_contact(*node, addresses);
+            group.add_contact(now, *node, addresses);
         }
         self.groups.insert(join.id, group);
         self.advance(now, |group| group.id() == join.id);
@@ -103,7 +103,7 @@ impl Endpoint {
     pub fn add_contacts(&mut self, now: Instant, group: GroupName, contacts: &[(Incarnation, Addresses)]) {
         if let Some(group) = self.group_mut(group) {
             for (node, addresses) in contacts {
-                group.add_contact(*node, addresses);
+                group.add_contact(now, *node, addresses);
             }
         }
         self.advance(now, |known| known.name() == group);
@@ -259,14 +259,16 @@ impl Endpoint {
         concerned
     }
 
-    /// A wish for a group that this node is not in.
+    /// Somebody takes this node for a member of a group that it is not in.
     fn answer_stray(&mut self, section: Section, from: Incarnation, frame: &Frame<'_>) {
-        if let Frame::Join(join) = frame
-            && self.strays.len() < STRAYS_MAX
-        {
+        let member = match frame {
+            Frame::Join(join) => join.member.id,
+            Frame::Beacon(beacon) => beacon.member,
+            _ => return,
+        };
+        if self.strays.len() < STRAYS_MAX {
             let section = Section { group: section.group, view: None };
-            let refuse = Refuse { member: join.member.id, reason: Refusal::NotHere };
-            self.strays.push((from, section, refuse));
+            self.strays.push((from, section, Refuse { member, reason: Refusal::NotHere }));
         }
     }
 

@@ -107,8 +107,8 @@ impl Group {
     }
 
     /// A node said to be in the group.
-    pub fn add_contact(&mut self, node: Incarnation, addresses: &Addresses) {
-        self.membership.add_contact(node, addresses);
+    pub fn add_contact(&mut self, now: Instant, node: Incarnation, addresses: &Addresses) {
+        self.membership.add_contact(now, node, addresses);
     }
 
     /// Takes a message for the group. It is sent at once, or queued while the window is full or the view changes.

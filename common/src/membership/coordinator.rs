@@ -58,11 +58,31 @@ impl Membership {
             None if leads => since + SETTLE,
             None => since + self.patience,
         };
-        if cx.now >= start_at {
-            self.start(cx);
-        } else {
+        if cx.now < start_at {
             self.check_by(start_at, "membership: start a change");
+        } else if !self.extend_deadline(cx) {
+            self.start(cx);
         }
+    }
+
+    /// Whether the coordinator whom I promised is still at it: then I go on waiting, since the fetching of others,
+    /// which I do not see, may take its time.
+    fn extend_deadline(&mut self, cx: &Context<'_>) -> bool {
+        let Some(change) = &mut self.change else { return false };
+        let attempt = change.prepare.attempt;
+        let coordinator = attempt.coordinator.incarnation;
+        let at_it = cx.mesh.reaches(cx.now, coordinator)
+            && !cx.mesh.suspects(coordinator)
+            && self
+                .roster
+                .node(coordinator)
+                .is_some_and(|node| node.beacon.frozen && node.beacon.promised == Some(attempt));
+        if at_it {
+            change.deadline = cx.now + self.suspect_after / 2;
+            let deadline = change.deadline;
+            self.check_by(deadline, "membership: the coordinator is at it");
+        }
+        at_it
     }
 
     fn reason(&mut self, cx: &Context<'_>, view: &View) -> Option<Reason> {
@@ -160,7 +180,7 @@ impl Membership {
         for applicant in applicants.iter().filter(|applicant| applicant.view.is_none()) {
             let joiner = &applicant.member;
             let kept = self.roster.places_kept(cx.now, joiner.name, &members);
-            if clashes(&members, joiner) || self.silent.contains(&joiner.id) {
+            if clashes(&members, joiner) || self.roster.waits(cx.now, joiner.id.incarnation) {
                 continue;
             }
             if members.len() + kept >= MEMBERS_MAX || participants.try_push(joiner.clone()).is_err() {
@@ -284,6 +304,7 @@ impl Membership {
         for member in lacking.into_iter().filter(|_| !is_suspected) {
             self.silent.insert(member);
             self.roster.drop_wish(member.incarnation);
+            self.roster.unmerged(cx.now, member.incarnation);
         }
         for member in foreign {
             self.roster.unmerged(cx.now, member.incarnation);

@@ -31,6 +31,7 @@ use std::time::Duration;
 pub use view::View;
 
 use crate::base::id::{GroupId, Incarnation, MemberId, UserName, ViewId};
+use crate::base::limits::MEMBERS_MAX;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
@@ -50,6 +51,8 @@ const WISH_REPEAT: Duration = Duration::from_millis(200);
 const READY_REPEAT: Duration = Duration::from_millis(100);
 /// Small frames that wait for one peer; all of them are repeated by their own timers, so the oldest may go.
 const OUTBOX_MAX: usize = 16;
+/// Nodes for which frames may wait, beyond those that matter to the group.
+const OUTBOX_PEERS_MAX: usize = 4 * MEMBERS_MAX;
 
 /// What a change of views needs of the view that ends.
 pub trait Prior {
@@ -190,9 +193,9 @@ impl Membership {
     }
 
     /// A node said to be in the group.
-    pub fn add_contact(&mut self, node: Incarnation, addresses: &Addresses) {
+    pub fn add_contact(&mut self, now: Instant, node: Incarnation, addresses: &Addresses) {
         if node != self.me.id.incarnation {
-            self.roster.add_contact(node, addresses);
+            self.roster.add_contact(now, node, addresses);
             self.beacons.insert(node);
         }
     }
@@ -267,7 +270,7 @@ impl Membership {
             member.addresses.truncate(member.addresses.capacity() - 1);
             member.addresses.push(address);
         }
-        self.roster.add_contact(node, &member.addresses);
+        self.roster.add_contact(cx.now, node, &member.addresses);
         if direct
             && view.is_none()
             && let Some(leader) = self.view_leader(cx).filter(|&leader| leader != self.me.id.incarnation)
@@ -277,20 +280,28 @@ impl Membership {
         self.roster.handle_wish(cx.now, member, view.filter(|_| direct));
     }
 
-    /// Somebody does not take me in.
+    /// Somebody does not take me in, or is not in the group at all: then it can't be counted on as a member either.
     pub fn handle_refuse(&mut self, from: Incarnation, refuse: Refuse) {
-        if refuse.member != self.me.id || self.view.is_some() {
+        if refuse.member != self.me.id {
             return;
         }
-        match refuse.reason {
-            Refusal::Full => self.outcomes.push(Outcome::Refused(Refusal::Full)),
-            Refusal::NotHere => self.roster.forget(from),
+        match (refuse.reason, &self.view) {
+            (Refusal::Full, None) => self.outcomes.push(Outcome::Refused(Refusal::Full)),
+            (Refusal::Full, Some(_)) => {}
+            (Refusal::NotHere, view) => {
+                let member = view.iter().flat_map(|view| &view.members).find(|m| m.id.incarnation == from);
+                self.silent.extend(member.map(|member| member.id));
+                self.roster.forget(from);
+            }
         }
     }
 
     /// Looks at everything anew: to be called after whatever has come, and when time has passed.
     pub fn advance(&mut self, cx: &mut Context<'_>) {
         self.check_at = None;
+        if self.is_out() {
+            return;
+        }
         self.roster.tidy(cx.now, cx.mesh);
         self.advance_participant(cx);
         if self.view.is_none() {
@@ -302,7 +313,9 @@ impl Membership {
         }
         let peers = self.peers();
         self.courier.retain(|peer| peers.contains_key(&peer));
-        self.outbox.retain(|peer, _| peers.contains_key(peer));
+        if self.outbox.len() > OUTBOX_PEERS_MAX {
+            self.outbox.retain(|peer, _| peers.contains_key(peer));
+        }
     }
 
     /// What came of it; to be drained after each call.
@@ -342,6 +355,11 @@ impl Membership {
             self.outbox.remove(&to);
         }
         self.courier.write(now, to, timeout, section, packer)
+    }
+
+    /// Whether I have left: I took part in the change to a view without me, and stay for those who have not heard.
+    fn is_out(&self) -> bool {
+        self.view.as_ref().is_some_and(|view| !view.contains(self.me.id))
     }
 
     fn beacon(&self) -> Beacon {

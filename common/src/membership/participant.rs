@@ -31,7 +31,12 @@ impl Membership {
         let attempt = prepare.attempt;
         let mine = participant(&prepare, self.me.id.incarnation).is_some_and(|m| m.id == self.me.id);
         let order_fits = self.view.is_none() || self.order == prepare.order;
-        if attempt.coordinator.incarnation != from || !mine || !is_sane(&prepare) || !order_fits {
+        if attempt.coordinator.incarnation != from
+            || !mine
+            || !is_sane(&prepare)
+            || !order_fits
+            || self.is_out()
+        {
             return;
         }
         self.seen = self.seen.max(attempt.number);
@@ -266,7 +271,7 @@ impl Membership {
                 if self.roster.came_by_merge(node) {
                     self.roster.unmerged(now, node);
                 }
-                self.roster.add_contact(node, &member.addresses);
+                self.roster.add_contact(now, node, &member.addresses);
                 self.roster.keep_place(now, member.name);
             }
         }

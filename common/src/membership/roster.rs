@@ -40,7 +40,15 @@ pub(super) struct Applicant {
     at: Instant,
 }
 
-/// How merges with one peer have gone.
+/// A node to look for.
+#[derive(Clone, Debug)]
+struct Contact {
+    addresses: Addresses,
+    /// When it was last named.
+    at: Instant,
+}
+
+/// How taking one peer in has gone.
 #[derive(Clone, Copy, Debug)]
 struct Merges {
     /// The wait that the last failure cost.
@@ -63,16 +71,18 @@ pub(super) struct Foreign {
 pub(super) struct Roster {
     nodes: BTreeMap<Incarnation, Node>,
     applicants: BTreeMap<Incarnation, Applicant>,
-    contacts: BTreeMap<Incarnation, Addresses>,
+    contacts: BTreeMap<Incarnation, Contact>,
     merges: BTreeMap<Incarnation, Merges>,
     places: Vec<(UserName, Instant)>,
 }
 
 impl Roster {
-    /// A node to look for.
-    pub(super) fn add_contact(&mut self, node: Incarnation, addresses: &Addresses) {
-        if self.contacts.len() < CONTACTS_MAX || self.contacts.contains_key(&node) {
-            self.contacts.insert(node, addresses.clone());
+    /// A node to look for; the one named longest ago makes room.
+    pub(super) fn add_contact(&mut self, now: Instant, node: Incarnation, addresses: &Addresses) {
+        self.contacts.insert(node, Contact { addresses: addresses.clone(), at: now });
+        if self.contacts.len() > CONTACTS_MAX {
+            let oldest = self.contacts.iter().min_by_key(|(_, contact)| contact.at).map(|(&node, _)| node);
+            oldest.map(|node| self.contacts.remove(&node));
         }
     }
 
@@ -92,7 +102,7 @@ impl Roster {
     }
 
     pub(super) fn contacts(&self) -> impl Iterator<Item = (Incarnation, &Addresses)> {
-        self.contacts.iter().map(|(&node, addresses)| (node, addresses))
+        self.contacts.iter().map(|(&node, contact)| (node, &contact.addresses))
     }
 
     /// Takes a beacon in, unless it is older than the one known. A beacon of one member moves forward only: by view,
@@ -154,7 +164,7 @@ impl Roster {
             let foreign = views.entry(view).or_default();
             foreign.members = foreign.members.max(usize::from(known.beacon.members));
             foreign.nodes.insert(known.beacon.rank, node);
-            if self.merges.get(&node).is_some_and(|merges| merges.not_before > now) {
+            if self.waits(now, node) {
                 waiting.push(view);
             }
         }
@@ -174,6 +184,11 @@ impl Roster {
     /// When the next view may merge that waits its time now.
     pub(super) fn next_merge(&self, now: Instant) -> Option<Instant> {
         self.merges.values().map(|merges| merges.not_before).filter(|&at| at > now).min()
+    }
+
+    /// Whether this peer waits its time after it was tried in vain.
+    pub(super) fn waits(&self, now: Instant, node: Incarnation) -> bool {
+        self.merges.get(&node).is_some_and(|merges| merges.not_before > now)
     }
 
     /// A merge with this peer has succeeded.
