@@ -10,6 +10,10 @@ use clap::Parser;
 use decury_tests::sim::plan::Plan;
 use decury_tests::sim::report;
 use decury_tests::sim::run::{self, Outcome};
+use decury_tests::sim::shrink::shrink;
+
+/// Runs that making a plan smaller may take.
+const SHRINK_RUNS: usize = 1_000;
 
 /// Simulates groups under faults, one run per seed, and checks the protocol's promises.
 #[derive(Debug, Parser)]
@@ -29,6 +33,9 @@ struct Args {
     /// Print all that happens.
     #[arg(long)]
     trace: bool,
+    /// Make the first failing plan smaller before reporting it.
+    #[arg(long)]
+    shrink: bool,
     /// Go on after a violation, and list the seeds of all.
     #[arg(long)]
     keep_going: bool,
@@ -90,7 +97,8 @@ impl Swarm {
     fn work(&self) {
         while let Some(seed) = self.next_seed() {
             let plan = Plan::from_seed(seed);
-            let outcome = if self.args.trace { run::run_printed(&plan) } else { run::run(&plan) };
+            let print = self.args.trace && !self.args.shrink;
+            let outcome = if print { run::run_printed(&plan) } else { run::run(&plan) };
             self.done.fetch_add(1, Ordering::Relaxed);
             self.turns.fetch_add(outcome.figures.turns, Ordering::Relaxed);
             self.datagrams.fetch_add(outcome.figures.sent, Ordering::Relaxed);
@@ -114,9 +122,22 @@ impl Swarm {
             self.stop.store(true, Ordering::Relaxed);
         }
         if failed.is_empty() {
-            println!("{}\n", report::report(plan, outcome));
+            self.tell(plan, outcome);
         }
         failed.push((plan.seed, violation.to_string()));
+    }
+
+    fn tell(&self, plan: &Plan, outcome: &Outcome) {
+        if !self.args.shrink {
+            println!("{}\n", report::report(plan, outcome));
+            return;
+        }
+        let (smaller, ended) = shrink(plan, outcome, SHRINK_RUNS);
+        println!("{} --shrink\n", report::report(&smaller, &ended));
+        if self.args.trace {
+            println!("ALL OF THE SMALLER PLAN:");
+            run::run_printed(&smaller);
+        }
     }
 
     fn figures(&self) -> String {

@@ -114,6 +114,17 @@ pub fn split(
     (filled(stays), filled(taken))
 }
 
+/// Whether a datagram carries nothing but what is said all the time.
+pub fn is_heartbeat(bytes: &[u8]) -> bool {
+    let Ok((_, mut frames)) = Unpacker::new(bytes) else { return false };
+    while let Ok(Some((_, frame))) = frames.next_frame() {
+        if !matches!(frame, Frame::Hello(_) | Frame::Beacon(_) | Frame::Acks(_)) {
+            return false;
+        }
+    }
+    true
+}
+
 /// A datagram in short, for traces. Numbers that are identities appear in full, to be replaced by names later.
 pub fn describe(bytes: &[u8]) -> String {
     let Ok((header, mut frames)) = Unpacker::new(bytes) else {

@@ -227,6 +227,8 @@ pub struct History {
     violation: Option<Violation>,
     /// Deliveries so far.
     delivered: u64,
+    /// Everything that happened, if it is to be kept.
+    kept: Option<Vec<Record>>,
     /// A number that any two runs of one seed must agree on.
     fingerprint: u64,
     pub(crate) trace: Option<Trace>,
@@ -250,6 +252,19 @@ impl History {
             self.violate(violation);
         }
         self.roster.note(&record);
+        if let Some(kept) = &mut self.kept {
+            kept.push(record);
+        }
+    }
+
+    /// Keeps all records from now on.
+    pub fn keep(&mut self) {
+        self.kept.get_or_insert_default();
+    }
+
+    /// All records since [`History::keep`].
+    pub fn records(&self) -> &[Record] {
+        self.kept.as_deref().unwrap_or_default()
     }
 
     /// A promise was broken. The first one counts.

@@ -11,7 +11,8 @@
 //! - [`checks`]: the promises of the protocol, one file each, held against every record.
 //! - [`plan`], [`run`]: a seed's workload and faults; a safety phase under them, then healing, and the demand that all
 //!   converge.
-//! - [`report`]: what a person gets to see of a violation.
+//! - [`report`], [`shrink`]: what a person gets to see of a violation, and a smaller plan that shows it too.
+//! - [`stage`]: a world for scripted scenarios, that reads as prose.
 //!
 //! The shape is that of TigerBeetle's VOPR (safety, then liveness), of swarm testing (each seed draws which kinds of
 //! faults exist at all) and of turmoil's rules.
@@ -28,6 +29,8 @@ pub mod plan;
 mod queue;
 pub mod report;
 pub mod run;
+pub mod shrink;
+pub mod stage;
 #[cfg(test)]
 mod toy;
 pub mod trace;

@@ -265,6 +265,7 @@ mod tests {
     use crate::sim::plan::{Plan, Step};
     use crate::sim::report;
     use crate::sim::run::{Outcome, run_hosts};
+    use crate::sim::shrink::shrink_hosts;
     use crate::sim::world::World;
 
     fn millis(millis: u64) -> Duration {
@@ -410,6 +411,16 @@ mod tests {
         }
         assert_eq!(world.history.fingerprint(), copy.history.fingerprint());
         assert_eq!(world.history.delivered(), 4);
+    }
+
+    #[test]
+    fn a_failing_plan_shrinks_to_the_few_steps_that_matter() {
+        let plan = plan(bad_weather());
+        let starter = starter(3, Bug::Grows);
+        let (smaller, ended) = shrink_hosts(&plan, &run_hosts(&plan, &starter), 200, &starter);
+        assert_eq!(ended.violation.map(|violation| violation.promise), Some("bounded state"));
+        // One host must start, join, and send eleven messages.
+        assert_eq!(smaller.steps.len(), 13, "{:?}", smaller.steps);
     }
 
     #[test]

@@ -83,6 +83,11 @@ impl Trace {
 
     /// A datagram, as `what` happens to it.
     pub fn datagram(&mut self, at: Instant, link: (HostId, HostId), what: &str, bytes: &[u8]) {
+        // Heartbeats would fill the tail with nothing.
+        let dull = frames::is_heartbeat(bytes);
+        if dull && !self.print {
+            return;
+        }
         let (from, to) = link;
         self.line(at, format_args!("{from} -> {to} {what}: {}", frames::describe(bytes).trim_start()));
     }

@@ -267,6 +267,16 @@ impl World {
         }
     }
 
+    /// Lets the next thing happen, unless it lies after `limit`; whether there was one.
+    pub fn step_to(&mut self, limit: Instant) -> bool {
+        self.step(limit)
+    }
+
+    /// How many datagrams a rule has done something to.
+    pub fn hits(&self, rule: RuleId) -> u64 {
+        self.wire.network.hits(rule)
+    }
+
     /// The next arrival or deadline, unless it lies after `limit`; whether there was one.
     fn step(&mut self, limit: Instant) -> bool {
         let turn = self.hosts.iter().filter_map(|host| Some((host.due?, host.id))).min();

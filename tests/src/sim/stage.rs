@@ -1,0 +1,291 @@
+//! A world for scripted scenarios: one group, and words in which a nasty schedule reads as prose.
+//!
+//! Every wait has a limit in virtual time; a scenario that does not come to its point, or that breaks a promise on the
+//! way, panics with the tail of the trace and the state of every host.
+
+use std::time::Duration;
+
+use decury_common::base::id::{GroupName, MessageId, UserName, ViewId};
+use decury_common::base::limits::SUSPECT_AFTER;
+use decury_common::endpoint::ViewInfo;
+use decury_common::order::OrderKind;
+
+use super::endpoint;
+use super::frames::Kind;
+use super::history::{Stay, What};
+use super::host::{Habits, HostId};
+use super::network::{Fault, FrameFilter, Hosts, Rule, RuleId};
+use super::run::{CONVERGE_WITHIN, DELIVER_WITHIN};
+use super::world::World;
+
+/// Trace lines that a failed scenario shows.
+const TAIL: usize = 200;
+/// How long a scenario waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One group on its hosts.
+pub struct Stage {
+    /// The world itself, for what there are no words for here.
+    pub world: World,
+    group: GroupName,
+    order: OrderKind,
+}
+
+impl Stage {
+    /// So many hosts that are up, none of them in the group yet.
+    pub fn empty(hosts: usize, order: OrderKind) -> Stage {
+        let mut world = World::new(hosts as u64);
+        world.trace(TAIL, false);
+        world.history.keep();
+        for _ in 0..hosts {
+            let host = world.add_host(Habits::default(), endpoint::starter(SUSPECT_AFTER));
+            world.start(host);
+        }
+        match "g".parse() {
+            Ok(group) => Stage { world, group, order },
+            Err(error) => unreachable!("{error}"),
+        }
+    }
+
+    /// So many hosts in one view: who leads it, and has rank 0, is host 0, and so on.
+    pub fn with(hosts: usize, order: OrderKind) -> Stage {
+        let mut stage = Stage::empty(hosts, order);
+        for host in (0..hosts).map(HostId) {
+            stage.join(host);
+            stage.until("the next host is in", |stage| stage.members(HostId(0)).len() == host.0 + 1);
+        }
+        let all: Vec<HostId> = stage.world.hosts().collect();
+        stage.until_view(&all);
+        assert_eq!(stage.members(HostId(0)), all, "ranks follow the order of joining");
+        stage
+    }
+
+    /// A person joins.
+    pub fn join(&mut self, host: HostId) {
+        self.world.join(host, self.group, self.order);
+    }
+
+    /// A person leaves.
+    pub fn leave(&mut self, host: HostId) {
+        self.world.leave(host, self.group);
+    }
+
+    /// A person sends a short message.
+    pub fn says(&mut self, host: HostId) -> Option<MessageId> {
+        self.sends(host, 20)
+    }
+
+    /// A person sends a message of so many bytes. `None` if it was not taken (at once).
+    pub fn sends(&mut self, host: HostId, size: usize) -> Option<MessageId> {
+        let before = self.world.history.records().len();
+        self.world.send(host, self.group, size);
+        let new = &self.world.history.records()[before..];
+        new.iter().find_map(|record| match record.what {
+            What::Sent { id, .. } if record.host == host => Some(id),
+            _ => None,
+        })
+    }
+
+    /// A host is killed.
+    pub fn kill(&mut self, host: HostId) {
+        self.world.kill(host);
+    }
+
+    /// A host that was killed starts again and joins.
+    pub fn restart(&mut self, host: HostId) {
+        self.world.start(host);
+        self.join(host);
+    }
+
+    /// Nothing passes from one host to the other any more; the way back is not touched.
+    pub fn cut(&mut self, from: HostId, to: HostId) -> RuleId {
+        self.world.add_rule(Rule::on(from, to, Fault::Cut))
+    }
+
+    /// Nothing passes between these two any more.
+    pub fn cut_both(&mut self, a: HostId, b: HostId) -> [RuleId; 2] {
+        [self.cut(a, b), self.cut(b, a)]
+    }
+
+    /// Nothing passes between this host and all others any more.
+    pub fn isolate(&mut self, host: HostId) -> Vec<RuleId> {
+        self.partition(&[&[host]])
+    }
+
+    /// Nothing passes between any of these sides and the rest any more.
+    pub fn partition(&mut self, sides: &[&[HostId]]) -> Vec<RuleId> {
+        let sides: Vec<Hosts> = sides.iter().map(|side| Hosts::of(side)).collect();
+        Rule::partition(&sides).into_iter().map(|rule| self.world.add_rule(rule)).collect()
+    }
+
+    /// Frames of this kind from one to the other are lost from now on.
+    pub fn lose(&mut self, kind: Kind, from: HostId, to: HostId) -> RuleId {
+        self.world.add_rule(Rule::on(from, to, Fault::drop(FrameFilter::kind(kind))))
+    }
+
+    /// Frames of this kind to this host are lost from now on, whoever sends them.
+    pub fn lose_to(&mut self, kind: Kind, to: HostId) -> RuleId {
+        let fault = Fault::drop(FrameFilter::kind(kind));
+        self.world.add_rule(Rule { from: Hosts::ALL, to: Hosts::one(to), fault })
+    }
+
+    /// Frames of this kind from this host are lost from now on, whomever they are for.
+    pub fn lose_from(&mut self, kind: Kind, from: HostId) -> RuleId {
+        let fault = Fault::drop(FrameFilter::kind(kind));
+        self.world.add_rule(Rule { from: Hosts::one(from), to: Hosts::ALL, fault })
+    }
+
+    /// Frames of this kind from one to the other are held back from now on.
+    pub fn hold(&mut self, kind: Kind, from: HostId, to: HostId) -> RuleId {
+        self.world.add_rule(Rule::on(from, to, Fault::hold(FrameFilter::kind(kind))))
+    }
+
+    /// A rule ends; what it held is delivered.
+    pub fn release(&mut self, rule: RuleId) {
+        self.world.remove_rule(rule);
+    }
+
+    /// These rules end.
+    pub fn release_all(&mut self, rules: impl IntoIterator<Item = RuleId>) {
+        for rule in rules {
+            self.release(rule);
+        }
+    }
+
+    /// Waits until a rule has done something to so many datagrams.
+    pub fn until_hit(&mut self, rule: RuleId, times: u64) {
+        self.until("a rule has taken effect", |stage| stage.world.hits(rule) >= times);
+    }
+
+    /// Time passes.
+    pub fn pass(&mut self, duration: Duration) {
+        self.world.run_for(duration);
+        self.must_hold("while time passed");
+    }
+
+    /// Waits until `done`; `what` says for what.
+    pub fn until(&mut self, what: &str, done: impl Fn(&Stage) -> bool) {
+        let limit = self.world.now() + PATIENCE;
+        while !done(self) {
+            if self.world.violation().is_some() || !self.world.step_to(limit) {
+                self.fail(&format!("waited in vain until {what}"));
+            }
+        }
+    }
+
+    /// Waits until these hosts, and no others, are in one view together.
+    pub fn until_view(&mut self, hosts: &[HostId]) {
+        let mut wanted = hosts.to_vec();
+        wanted.sort_unstable();
+        self.until(&format!("{wanted:?} are in one view"), |stage| stage.are_one_view(&wanted));
+    }
+
+    fn are_one_view(&self, wanted: &[HostId]) -> bool {
+        let mut ids = wanted.iter().map(|host| self.view_id(*host));
+        let Some(Some(first)) = ids.next() else { return false };
+        let same = ids.all(|id| id == Some(first));
+        let mut members = wanted.first().map(|host| self.members(*host)).unwrap_or_default();
+        members.sort_unstable();
+        same && members == wanted
+    }
+
+    /// Waits until this host has delivered this message.
+    pub fn until_delivered(&mut self, host: HostId, message: MessageId) {
+        self.until(&format!("{host} delivers {message}"), |stage| stage.has_delivered(host, message));
+    }
+
+    /// A host's current view.
+    pub fn view(&self, host: HostId) -> Option<&ViewInfo> {
+        let group = self.group;
+        let seats = self.world.history.roster().seats().map(|(_, seat)| seat);
+        let mut here = seats.filter(|seat| seat.host == host && seat.group == group);
+        here.find_map(|seat| match &seat.stay {
+            Stay::In(view) | Stay::Leaving(_, Some(view)) => Some(view),
+            _ => None,
+        })
+    }
+
+    /// The id of a host's current view.
+    pub fn view_id(&self, host: HostId) -> Option<ViewId> {
+        self.view(host).map(|view| view.id)
+    }
+
+    /// Who is in a host's current view, by rank.
+    pub fn members(&self, host: HostId) -> Vec<HostId> {
+        let number = |name: &UserName| name.as_str().strip_prefix('n').and_then(|number| number.parse().ok());
+        let members = self.view(host).into_iter().flat_map(|view| &view.members);
+        members.filter_map(|(_, name)| number(name).map(HostId)).collect()
+    }
+
+    /// How many views a host has installed.
+    pub fn views(&self, host: HostId) -> usize {
+        let records = self.world.history.records().iter();
+        records.filter(|record| record.host == host && matches!(record.what, What::View { .. })).count()
+    }
+
+    /// Whether a host has delivered a message.
+    pub fn has_delivered(&self, host: HostId, message: MessageId) -> bool {
+        self.deliveries(host).contains(&message)
+    }
+
+    /// What a host has delivered, in order.
+    pub fn deliveries(&self, host: HostId) -> Vec<MessageId> {
+        let records = self.world.history.records().iter().filter(|record| record.host == host);
+        let delivered =
+            |what: &What| if let What::Delivered { delivery, .. } = what { Some(delivery.id) } else { None };
+        records.filter_map(|record| delivered(&record.what)).collect()
+    }
+
+    /// How a host's stay ended: `Some(true)` if it left cleanly.
+    pub fn left(&self, host: HostId) -> Option<bool> {
+        let records = self.world.history.records().iter().filter(|record| record.host == host);
+        records
+            .rev()
+            .find_map(|record| if let What::Left { clean, .. } = record.what { Some(clean) } else { None })
+    }
+
+    /// Whether a host was refused.
+    pub fn was_refused(&self, host: HostId) -> bool {
+        let mut records = self.world.history.records().iter().filter(|record| record.host == host);
+        records.any(|record| matches!(record.what, What::Refused { .. }))
+    }
+
+    /// The end: everything heals, all who wish to be in the group come into one view, and all has arrived.
+    pub fn ends_well(mut self) {
+        self.world.heal();
+        self.world.converge(self.group, CONVERGE_WITHIN);
+        let everyone: Vec<HostId> = self.world.hosts().collect();
+        for host in everyone {
+            self.says(host);
+        }
+        self.ends_as_it_is();
+    }
+
+    /// The end: nothing heals, yet nothing is missing within any view, and no promise is broken.
+    pub fn ends_as_it_is(mut self) {
+        if self.world.violation().is_none() {
+            self.world.settle(DELIVER_WITHIN);
+        }
+        if self.world.violation().is_none() {
+            self.world.history.finish(self.world.now());
+        }
+        self.must_hold("at the end");
+    }
+
+    fn must_hold(&self, when: &str) {
+        if self.world.violation().is_some() {
+            self.fail(when);
+        }
+    }
+
+    /// Ends the scenario with all there is to know.
+    pub fn fail(&self, what: &str) -> ! {
+        let (tail, names) = match &self.world.history.trace {
+            Some(trace) => (trace.tail().collect::<Vec<_>>().join("\n"), trace.names().clone()),
+            None => Default::default(),
+        };
+        let broken = self.world.violation().map_or_else(|| "no promise".to_owned(), ToString::to_string);
+        let text = format!("{}\n{what}; broken: {broken}", self.world.statuses());
+        panic!("{tail}\n\n{}", names.translate(&text));
+    }
+}
