@@ -9,6 +9,7 @@ use mio::{Events, Poll, Registry, Token};
 use super::clock::Clock;
 use super::overdue::Overdue;
 use super::streams::Streams;
+use super::timer::Timer;
 use super::token;
 use super::udp::{Udp, UdpStats};
 use super::waker::Waker;
@@ -24,6 +25,7 @@ pub struct Driver {
     poll: Poll,
     events: Events,
     clock: Clock,
+    timer: Timer,
     waker: Waker,
     udp: Option<Udp>,
     streams: Streams,
@@ -37,12 +39,14 @@ impl Driver {
     /// A loop without sockets; its clock starts now.
     pub fn new() -> io::Result<Driver> {
         let poll = Poll::new()?;
+        let timer = Timer::new(poll.registry())?;
         let waker = Waker::new(poll.registry())?;
         let streams = Streams::new(poll.registry())?;
         Ok(Driver {
             poll,
             events: Events::with_capacity(EVENTS),
             clock: Clock::start(),
+            timer,
             waker,
             udp: None,
             streams,
@@ -122,6 +126,7 @@ impl Driver {
     /// log: a machine that forgets to move a deadline is slow, not a full processor.
     pub fn wait(&mut self, wakeup: Option<Wakeup>) -> io::Result<Instant> {
         let timeout = self.timeout(wakeup);
+        self.timer.arm(timeout.unwrap_or_default())?;
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             result => result?,

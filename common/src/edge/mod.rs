@@ -45,6 +45,7 @@ mod interfaces;
 pub mod limits;
 mod overdue;
 mod streams;
+mod timer;
 pub mod token;
 mod udp;
 mod waker;

@@ -57,6 +57,19 @@ fn a_wakeup_comes_when_it_is_due() {
 }
 
 #[test]
+fn a_wakeup_is_not_rounded_to_milliseconds() {
+    let mut driver = Driver::new().unwrap();
+    let shortest = (0..50).map(|_| {
+        let before = driver.clock().now();
+        let at = before + Duration::from_micros(300);
+        while driver.wait(Some(Wakeup { at, reason: "test" })).unwrap() < at {}
+        driver.now() - before
+    });
+    let shortest = shortest.min().unwrap();
+    assert!(shortest < Duration::from_micros(900), "{shortest:?} at best");
+}
+
+#[test]
 fn a_waker_ends_a_wait_without_deadline() {
     let mut driver = Driver::new().unwrap();
     let waker = driver.waker();
