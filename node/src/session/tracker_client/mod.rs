@@ -225,28 +225,33 @@ impl TrackerClient {
         {
             self.failures = 0;
         }
-        self.link = Link::Waiting { until: now + self.back_off() };
         self.failures = self.failures.saturating_add(1);
+        self.link = Link::Waiting { until: now + self.back_off() };
         self.tracker = (self.tracker + 1) % self.config.trackers.len();
         self.wishes.unsend();
         if signed_in {
             log::warn!("lost the tracker at {tracker}: {why}");
             self.events.push_back(Event::Lost { tracker, why });
-        } else if !self.signed_in_before && !self.told_unreachable && self.round() > 0 {
+        } else if !self.signed_in_before && !self.told_unreachable && self.rounds().0 > 0 {
             self.told_unreachable = true;
             self.events.push_back(Event::Unreachable { tracker, why });
         }
     }
 
-    /// How many rounds over all trackers have failed.
-    fn round(&self) -> u32 {
-        self.failures / u32::try_from(self.config.trackers.len()).unwrap_or(u32::MAX).max(1)
+    /// How many rounds over all trackers have failed, and whether the last failure ended one.
+    fn rounds(&self) -> (u32, bool) {
+        let trackers = u32::try_from(self.config.trackers.len()).unwrap_or(u32::MAX).max(1);
+        (self.failures / trackers, self.failures.is_multiple_of(trackers))
     }
 
-    /// The pause after a failed attempt: half of it fixed, half random, so that the clients of a tracker that comes
-    /// back do not come all at once. Inside a round of several trackers the next one is tried after the shortest.
+    /// The pause after a failed attempt: long after a whole round, short before the next tracker of one. Half of it
+    /// is random, so that the clients of a tracker that comes back do not come all at once.
     fn back_off(&mut self) -> Duration {
-        let longest = BACK_OFF_MIN.saturating_mul(1 << self.round().min(10)).min(BACK_OFF_MAX);
+        let doublings = match self.rounds() {
+            (rounds, true) => rounds.saturating_sub(1).min(10),
+            (_, false) => 0,
+        };
+        let longest = BACK_OFF_MIN.saturating_mul(1 << doublings).min(BACK_OFF_MAX);
         self.rng.between(longest / 2, longest)
     }
 
