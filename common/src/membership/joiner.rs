@@ -24,12 +24,15 @@ impl Membership {
         self.check_by(self.wish_at, "membership: repeat a wish");
     }
 
-    /// A contact is in reach now: ask it at once.
+    /// A node is in reach now: if it matters to the group, it is told where I stand, and asked at once if I want in.
     pub fn handle_met(&mut self, node: Incarnation) {
-        if self.view.is_none() && self.roster.contacts().any(|(contact, _)| contact == node) {
-            self.post(node, Frame::Join(Join { member: self.me.clone() }));
+        if !self.peers().contains_key(&node) {
+            return;
         }
         self.beacons.insert(node);
+        if self.view.is_none() {
+            self.post(node, Frame::Join(Join { member: self.me.clone() }));
+        }
     }
 
     /// Nobody to ask; or for some time nobody in reach who is in a view, and I am the first of those who wait; or

@@ -246,10 +246,9 @@ impl Membership {
         }
         let numbers = [view, beacon.promised].into_iter().flatten().map(|id| id.number);
         self.seen = numbers.fold(self.seen, u64::max);
-        if self.roster.node(from).is_none() {
+        if self.roster.handle_beacon(cx.now, view, beacon) && !cx.mesh.suspects(from) {
             self.beacons.insert(from);
         }
-        self.roster.handle_beacon(cx.now, view, beacon);
     }
 
     /// A wish to come in has come, from the node itself (`view` is where it is now) or forwarded by a member.

@@ -106,19 +106,19 @@ impl Roster {
     }
 
     /// Takes a beacon in, unless it is older than the one known. A beacon of one member moves forward only: by view,
-    /// then by attempt promised, then from free to frozen.
-    pub(super) fn handle_beacon(&mut self, now: Instant, view: Option<ViewId>, beacon: Beacon) {
+    /// then by attempt promised, then from free to frozen. True for the first of a node.
+    pub(super) fn handle_beacon(&mut self, now: Instant, view: Option<ViewId>, beacon: Beacon) -> bool {
         let place = |view: Option<ViewId>, b: &Beacon| (b.member, view, b.promised, b.frozen, b.leaving);
         let node = beacon.member.incarnation;
         let known = self.nodes.get(&node);
         if known.is_some_and(|known| place(known.view, &known.beacon) > place(view, &beacon))
             || (known.is_none() && self.nodes.len() >= CONTACTS_MAX)
         {
-            return;
+            return false;
         }
         let frozen_at = known.and_then(|known| known.frozen_at).unwrap_or(now);
         let frozen_at = beacon.frozen.then_some(frozen_at);
-        self.nodes.insert(node, Node { view, beacon, frozen_at });
+        self.nodes.insert(node, Node { view, beacon, frozen_at }).is_none()
     }
 
     /// The newest beacon of a node.
