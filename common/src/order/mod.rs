@@ -6,22 +6,26 @@
 //! At the end of a view its members accept the same messages (the cut) and deliver until nothing moves: what was
 //! delivered then is the same at all, and what is still held is discarded by all alike.
 
+mod causal;
+mod clock;
+mod fifo;
 mod kind;
 mod table;
+#[cfg(test)]
+mod tests;
 
+pub use clock::Clock;
 pub use kind::{BadOrder, OrderKind};
 pub use table::{OrderReport, OrderTable};
 
-use arrayvec::ArrayVec;
 use bytes::Bytes;
 
+use causal::Causal;
+use fifo::Fifo;
+
 use crate::base::id::Rank;
-use crate::base::limits::MEMBERS_MAX;
 use crate::multicast::Arrived;
 use crate::wire::multicast::Deps;
-
-/// How many messages of each member of the view, by rank.
-pub type Clock = ArrayVec<u64, MEMBERS_MAX>;
 
 /// A message whose turn has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +38,7 @@ pub struct Ordered {
     pub count: u64,
     /// What was sent.
     pub payload: Bytes,
-    /// What its sender had delivered when it sent it, itself included; empty in `fifo`.
+    /// What its sender had delivered when it sent it, this message included; empty in `fifo`.
     pub clock: Clock,
 }
 
@@ -54,42 +58,74 @@ pub struct HeldMessage {
 /// The order of one view.
 #[derive(Clone, Debug)]
 pub struct Order {
-    kind: OrderKind,
+    rule: Rule,
+}
+
+#[derive(Clone, Debug)]
+enum Rule {
+    Fifo(Fifo),
+    Causal(Causal),
 }
 
 impl Order {
     /// The order of a new view of `members` members, in which this node has rank `me`. `None` for an order that this
     /// version does not have.
-    pub fn new(kind: OrderKind, _me: Rank, _members: usize) -> Option<Order> {
-        Some(Order { kind })
+    pub fn new(kind: OrderKind, me: Rank, members: usize) -> Option<Order> {
+        let rule = match kind {
+            OrderKind::Fifo => Rule::Fifo(Fifo::default()),
+            OrderKind::Causal => Rule::Causal(Causal::new(me, members)),
+            OrderKind::Total | OrderKind::Safe => return None,
+        };
+        Some(Order { rule })
     }
 
     /// Which order it is.
     pub fn kind(&self) -> OrderKind {
-        self.kind
+        match self.rule {
+            Rule::Fifo(_) => OrderKind::Fifo,
+            Rule::Causal(_) => OrderKind::Causal,
+        }
     }
 
     /// The dependencies of my next message. To be called exactly once for each message that is sent, in order.
     pub fn stamp(&mut self) -> Deps {
-        Deps::new()
+        match &mut self.rule {
+            Rule::Fifo(_) => Deps::new(),
+            Rule::Causal(causal) => causal.stamp(),
+        }
     }
 
     /// A message has come, its sender's next.
-    pub fn accept(&mut self, _arrived: Arrived) {}
+    pub fn accept(&mut self, arrived: Arrived) {
+        match &mut self.rule {
+            Rule::Fifo(fifo) => fifo.accept(arrived),
+            Rule::Causal(causal) => causal.accept(arrived),
+        }
+    }
 
     /// The next message whose turn has come.
     pub fn poll_deliver(&mut self) -> Option<Ordered> {
-        None
+        match &mut self.rule {
+            Rule::Fifo(fifo) => fifo.poll_deliver(),
+            Rule::Causal(causal) => causal.poll_deliver(),
+        }
     }
 
     /// Messages that wait for others, by sender, each sender's in order.
     pub fn held(&self) -> impl Iterator<Item = HeldMessage> + '_ {
-        std::iter::empty()
+        let causal = match &self.rule {
+            Rule::Fifo(_) => None,
+            Rule::Causal(causal) => Some(causal),
+        };
+        causal.into_iter().flat_map(Causal::held)
     }
 
     /// Entries of dependencies that no correct member would send; they were ignored.
     pub fn refused(&self) -> u64 {
-        0
+        match &self.rule {
+            Rule::Fifo(fifo) => fifo.refused(),
+            Rule::Causal(causal) => causal.refused(),
+        }
     }
 
     /// What this member knows about the order of messages not stable yet, for its `Promise`.
