@@ -80,6 +80,7 @@ impl Udp {
 
         let mut socket = mio::net::UdpSocket::from_std(socket.into());
         let offload = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        allow_fragments(&socket);
         registry.register(&mut socket, token, Interest::READABLE)?;
         Ok(Udp {
             local: socket.local_addr()?,
@@ -190,8 +191,9 @@ impl Udp {
 
     fn send_from(&mut self, transmit: Transmit, mut sent: usize) {
         let segment = transmit.segment.unwrap_or(transmit.bytes.len()).max(1);
+        let mut at_once = UDP_PAYLOAD_MAX / segment;
         while sent < transmit.bytes.len() {
-            let together = self.offload.max_gso_segments().min(UDP_PAYLOAD_MAX / segment).max(1);
+            let together = self.offload.max_gso_segments().min(at_once).max(1);
             let end = transmit.bytes.len().min(sent + together * segment);
             let contents = &transmit.bytes[sent..end];
             let datagrams = contents.len().div_ceil(segment) as u64;
@@ -199,20 +201,26 @@ impl Udp {
                 Ok(()) => {
                     self.stats.sends += 1;
                     self.stats.datagrams_sent += datagrams;
+                    sent = end;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.block(Blocked { transmit, sent });
                     return;
                 }
-                // The device can't segment: quinn-udp has found out and says so; one by one they may pass.
-                Err(_) if datagrams > 1 && self.offload.max_gso_segments() == 1 => continue,
+                // The device can't segment, or not to this size (they exceed its MTU): one by one they may pass.
+                Err(error) if datagrams > 1 && self.is_refused_together(&error) => at_once = 1,
                 Err(error) => {
                     log::debug!("udp {}: a datagram to {} is lost: {error}", self.local, transmit.to);
                     self.stats.datagrams_lost += datagrams;
+                    sent = end;
                 }
             }
-            sent = end;
         }
+    }
+
+    /// Whether datagrams might pass one by one. quinn-udp itself finds out when a device cannot segment.
+    fn is_refused_together(&self, error: &io::Error) -> bool {
+        quinn_udp::is_msg_size_err(error) || self.offload.max_gso_segments() == 1
     }
 
     fn send_once(&self, to: SocketAddr, contents: &[u8], segment: usize) -> io::Result<()> {
@@ -271,6 +279,21 @@ fn enlarge(set: impl Fn(usize) -> io::Result<()>) {
     while bytes >= 128 * 1024 && set(bytes).is_err() {
         bytes /= 2;
     }
+}
+
+/// Undoes what quinn-udp does for QUIC, which probes for the largest size that passes whole. Here the size is fixed,
+/// and on a link with a smaller MTU (a tunnel in a tunnel) two fragments that arrive are better than a datagram that
+/// never does. IPv6 sockets and other systems keep refusing them.
+fn allow_fragments(socket: &mio::net::UdpSocket) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
+        if let Err(error) = set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT) {
+            log::debug!("datagrams larger than a link's MTU will be lost: {error}");
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = socket;
 }
 
 fn warn_if_small(receive_buffer: usize) {

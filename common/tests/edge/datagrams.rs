@@ -42,6 +42,24 @@ fn a_segmented_transmit_arrives_as_its_datagrams_however_many_they_are() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn datagrams_larger_than_the_links_mtu_arrive_all_the_same() {
+    use std::process::Command;
+
+    // A loopback interface of its own needs a namespace, which some systems refuse to ordinary users.
+    let mut alone = Command::new("unshare");
+    if !alone.args(["-rn", "true"]).status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no network namespace here");
+        return;
+    }
+    let test = "datagrams::a_segmented_transmit_arrives_as_its_datagrams_however_many_they_are";
+    let script = format!("ip link set lo up mtu 1000 && exec \"$0\" --exact {test}");
+    let mut alone = Command::new("unshare");
+    alone.args(["-rn", "sh", "-c", script.as_str()]).arg(std::env::current_exe().unwrap());
+    assert!(alone.status().unwrap().success());
+}
+
+#[test]
 fn what_cannot_be_sent_is_lost_and_nothing_else_is() {
     let (mut alice, _) = udp_driver();
     let (mut bob, bob_at) = udp_driver();

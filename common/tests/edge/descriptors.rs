@@ -2,17 +2,16 @@
 
 use std::io::Read;
 use std::net::TcpStream;
-use std::process::Command;
 use std::time::Duration;
 
 use decury_common::edge::limits;
 use decury_common::machine::Wakeup;
 
-use crate::support::{Echo, tcp_driver, turn, turns_until};
+use crate::support::{Echo, ran_alone, tcp_driver, turn, turns_until};
 
 #[test]
 fn without_descriptors_accepting_pauses_and_then_goes_on() {
-    if ran_alone("descriptors::without_descriptors_accepting_pauses_and_then_goes_on", 64) {
+    if ran_alone("descriptors::without_descriptors_accepting_pauses_and_then_goes_on", "ulimit -n 64") {
         return;
     }
     let (mut driver, at) = tcp_driver();
@@ -38,7 +37,7 @@ fn without_descriptors_accepting_pauses_and_then_goes_on() {
 
 #[test]
 fn connections_beyond_the_limit_are_closed_at_once() {
-    if ran_alone("descriptors::connections_beyond_the_limit_are_closed_at_once", 4_096) {
+    if ran_alone("descriptors::connections_beyond_the_limit_are_closed_at_once", "ulimit -n 4096") {
         return;
     }
     let (mut driver, at) = tcp_driver();
@@ -70,19 +69,4 @@ fn connections_beyond_the_limit_are_closed_at_once() {
         turn(driver, &mut echo);
         echo.opened == limits::ACCEPTED_MAX + 1
     });
-}
-
-/// Runs the test that calls this in a process that may open so many files. False in that process, which goes on.
-fn ran_alone(test: &str, descriptors: u32) -> bool {
-    const ALONE: &str = "DECURY_TEST_ALONE";
-    if std::env::var_os(ALONE).is_some() {
-        return false;
-    }
-    let script = format!("ulimit -n {descriptors} && exec \"$0\" --exact {test} --nocapture");
-    let this = std::env::current_exe().unwrap();
-    let output = Command::new("sh").arg("-c").arg(script).arg(this).env(ALONE, "1").output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("1 passed"), "{text}");
-    true
 }

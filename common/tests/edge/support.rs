@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::{Duration, Instant as StdInstant};
 
 use decury_common::base::time::Instant;
@@ -126,4 +127,20 @@ pub(crate) fn turns_until(driver: &mut Driver, mut done: impl FnMut(&mut Driver)
         let at = driver.clock().now() + Duration::from_millis(5);
         driver.wait(Some(Wakeup { at, reason: "test" })).unwrap();
     }
+}
+
+/// Runs the test that calls this in a process of its own, prepared by a line of shell. False in that process, which
+/// goes on.
+pub(crate) fn ran_alone(test: &str, prepare: &str) -> bool {
+    const ALONE: &str = "DECURY_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return false;
+    }
+    let script = format!("{prepare} && exec \"$0\" --exact {test} --nocapture");
+    let this = std::env::current_exe().unwrap();
+    let output = Command::new("sh").arg("-c").arg(script).arg(this).env(ALONE, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("1 passed"), "{text}");
+    true
 }

@@ -275,6 +275,7 @@ impl Streams {
         while let Some(&(at, slot)) = self.deadlines.first()
             && at <= now
         {
+            self.deadlines.pop_first();
             if let Some(connection) = &self.slots[slot] {
                 log::debug!("{}: given up, {:?} took too long", connection.peer, connection.phase);
             }
