@@ -1,6 +1,6 @@
 //! One group at one node: multicast, order and membership composed.
 //!
-//! [`Group`] routes. A view's messages live in [`live::Live`], which exists from one install to the next; what outlives
+//! [`Group`] routes. A view's messages live in `live::Live`, which exists from one install to the next; what outlives
 //! views (who is a member, the queue of the application's messages, the events for it) stands here.
 
 mod event;

@@ -1,6 +1,6 @@
 //! Front ends: text in, commands out; events in, text out. None of them holds protocol state.
 //!
-//! [`input`] turns lines into commands for all of them, [`model`] keeps what all of them show. [`line`] is for people
+//! [`input`] turns lines into commands for all of them, [`model`] keeps what all of them show. [`line`](mod@line) is for people
 //! and pipes, [`json`] for programs. The threads that a front end runs on are in `threads`.
 
 mod commands;
