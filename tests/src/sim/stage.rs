@@ -11,7 +11,6 @@ use decury_common::endpoint::ViewInfo;
 use decury_common::order::OrderKind;
 
 use super::endpoint;
-use super::frames::Kind;
 use super::history::{Stay, What};
 use super::host::{Habits, HostId};
 use super::network::{Fault, FrameFilter, Hosts, Rule, RuleId};
@@ -118,26 +117,49 @@ impl Stage {
         Rule::partition(&sides).into_iter().map(|rule| self.world.add_rule(rule)).collect()
     }
 
-    /// Frames of this kind from one to the other are lost from now on.
-    pub fn lose(&mut self, kind: Kind, from: HostId, to: HostId) -> RuleId {
-        self.world.add_rule(Rule::on(from, to, Fault::drop(FrameFilter::kind(kind))))
+    fn rule(&mut self, from: impl Into<Hosts>, to: impl Into<Hosts>, fault: Fault) -> RuleId {
+        self.world.add_rule(Rule { from: from.into(), to: to.into(), fault })
     }
 
-    /// Frames of this kind to this host are lost from now on, whoever sends them.
-    pub fn lose_to(&mut self, kind: Kind, to: HostId) -> RuleId {
-        let fault = Fault::drop(FrameFilter::kind(kind));
-        self.world.add_rule(Rule { from: Hosts::ALL, to: Hosts::one(to), fault })
+    /// These frames are lost from now on.
+    pub fn lose(
+        &mut self,
+        what: impl Into<FrameFilter>,
+        from: impl Into<Hosts>,
+        to: impl Into<Hosts>,
+    ) -> RuleId {
+        self.rule(from, to, Fault::drop(what.into()))
     }
 
-    /// Frames of this kind from this host are lost from now on, whomever they are for.
-    pub fn lose_from(&mut self, kind: Kind, from: HostId) -> RuleId {
-        let fault = Fault::drop(FrameFilter::kind(kind));
-        self.world.add_rule(Rule { from: Hosts::one(from), to: Hosts::ALL, fault })
+    /// These frames are held back from now on.
+    pub fn hold(
+        &mut self,
+        what: impl Into<FrameFilter>,
+        from: impl Into<Hosts>,
+        to: impl Into<Hosts>,
+    ) -> RuleId {
+        self.rule(from, to, Fault::hold(what.into()))
     }
 
-    /// Frames of this kind from one to the other are held back from now on.
-    pub fn hold(&mut self, kind: Kind, from: HostId, to: HostId) -> RuleId {
-        self.world.add_rule(Rule::on(from, to, Fault::hold(FrameFilter::kind(kind))))
+    /// These frames are counted from now on.
+    pub fn watch(
+        &mut self,
+        what: impl Into<FrameFilter>,
+        from: impl Into<Hosts>,
+        to: impl Into<Hosts>,
+    ) -> RuleId {
+        self.rule(from, to, Fault::watch(what.into()))
+    }
+
+    /// From now on nothing of any group passes here. Heartbeats do: nobody gets suspected.
+    pub fn mute(&mut self, from: impl Into<Hosts>, to: impl Into<Hosts>) -> RuleId {
+        let of_a_group = FrameFilter::new("all of any group", |section, _| section.is_some());
+        self.rule(from, to, Fault::drop(of_a_group))
+    }
+
+    /// A rule ends; what it held is lost.
+    pub fn discard(&mut self, rule: RuleId) {
+        self.world.discard_rule(rule);
     }
 
     /// A rule ends; what it held is delivered.

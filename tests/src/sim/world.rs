@@ -212,6 +212,12 @@ impl World {
         self.let_go(held);
     }
 
+    /// Takes a rule back. What it held is lost.
+    pub fn discard_rule(&mut self, id: RuleId) {
+        self.note(format_args!("rule {id:?} ends, with what it held"));
+        self.wire.network.remove(id);
+    }
+
     /// Takes all rules back, and wakes all hosts that are stopped.
     pub fn heal(&mut self) {
         self.note(format_args!("ALL IS HEALED"));
@@ -275,6 +281,11 @@ impl World {
     /// How many datagrams a rule has done something to.
     pub fn hits(&self, rule: RuleId) -> u64 {
         self.wire.network.hits(rule)
+    }
+
+    /// How many datagrams a rule holds back.
+    pub fn held(&self, rule: RuleId) -> usize {
+        self.wire.network.held(rule)
     }
 
     /// The next arrival or deadline, unless it lies after `limit`; whether there was one.

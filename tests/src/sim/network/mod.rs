@@ -106,13 +106,13 @@ impl Network {
                 Fault::Frames { filter, action } => {
                     let (stays, taken) = frames::split(bytes, |section, frame| filter.wants(section, frame));
                     let hit = taken.is_some();
-                    if let Some(taken) = taken {
-                        if *action == FrameAction::Hold {
-                            active.held.push(Held { from, to, bytes: taken });
-                        }
+                    if let Some(taken) = taken.filter(|_| *action != FrameAction::Watch) {
                         match stays {
                             Some(stays) => *bytes = stays,
                             None => fate.lost = Some("all its frames taken"),
+                        }
+                        if *action == FrameAction::Hold {
+                            active.held.push(Held { from, to, bytes: taken });
                         }
                     }
                     hit

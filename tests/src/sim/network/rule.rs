@@ -57,6 +57,18 @@ impl Hosts {
     }
 }
 
+impl From<HostId> for Hosts {
+    fn from(host: HostId) -> Hosts {
+        Hosts::one(host)
+    }
+}
+
+impl<const N: usize> From<[HostId; N]> for Hosts {
+    fn from(hosts: [HostId; N]) -> Hosts {
+        Hosts::of(&hosts)
+    }
+}
+
 impl fmt::Debug for Hosts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let listed = |hosts: Hosts| (0..64).map(HostId).filter(move |host| hosts.has(*host));
@@ -114,6 +126,8 @@ pub enum FrameAction {
     Drop,
     /// They are held back until the rule is removed.
     Hold,
+    /// They pass, and are counted.
+    Watch,
 }
 
 type Predicate = dyn Fn(Option<Section>, &Frame<'_>) -> bool;
@@ -150,6 +164,12 @@ impl FrameFilter {
     }
 }
 
+impl From<Kind> for FrameFilter {
+    fn from(kind: Kind) -> FrameFilter {
+        FrameFilter::kind(kind)
+    }
+}
+
 impl fmt::Debug for FrameFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
@@ -183,6 +203,11 @@ impl Fault {
     /// Holds these frames back.
     pub fn hold(filter: FrameFilter) -> Fault {
         Fault::Frames { filter, action: FrameAction::Hold }
+    }
+
+    /// Counts these frames.
+    pub fn watch(filter: FrameFilter) -> Fault {
+        Fault::Frames { filter, action: FrameAction::Watch }
     }
 
     /// Changes the fate of a datagram of `len` bytes; whether it did.
