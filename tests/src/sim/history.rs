@@ -227,6 +227,8 @@ pub struct History {
     violation: Option<Violation>,
     /// Deliveries so far.
     delivered: u64,
+    /// Views installed so far, at all members together.
+    views: u64,
     /// Everything that happened, if it is to be kept.
     kept: Option<Vec<Record>>,
     /// A number that any two runs of one seed must agree on.
@@ -242,6 +244,7 @@ impl History {
             trace.record(&record);
         }
         self.mix(at.as_micros());
+        self.views += u64::from(matches!(record.what, What::View { .. }));
         if let What::Delivered { delivery, .. } = &record.what {
             self.delivered += 1;
             self.mix(delivery.id.sender.incarnation.0);
@@ -300,6 +303,11 @@ impl History {
     /// How many deliveries there were.
     pub fn delivered(&self) -> u64 {
         self.delivered
+    }
+
+    /// How many views were installed, at all members together.
+    pub fn views(&self) -> u64 {
+        self.views
     }
 
     /// A number on which any two runs of one seed agree.

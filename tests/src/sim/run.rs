@@ -107,9 +107,13 @@ impl Run<'_> {
     fn all(&mut self) {
         self.suffer();
         self.world.heal();
+        // What was cut a moment ago is suspected within this time, healed or not.
+        self.world.run_for(self.plan.suspect_after + Duration::from_secs(1));
         self.converge();
+        let views = self.world.history.views();
         self.speak();
         self.idle();
+        self.stayed(views);
         if self.world.violation().is_none() {
             self.world.history.finish(self.world.now());
         }
@@ -200,6 +204,14 @@ impl Run<'_> {
             }
         }
         self.world.settle(DELIVER_WITHIN);
+    }
+
+    /// Without a reason, views do not change.
+    fn stayed(&mut self, views: u64) {
+        if self.world.violation().is_none() && self.world.history.views() != views {
+            let what = "views changed again after all had converged".to_owned();
+            self.world.history.violate(Violation { at: self.world.now(), promise: "stability", what });
+        }
     }
 
     /// When nobody says anything, little is sent.
