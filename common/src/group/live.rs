@@ -133,12 +133,7 @@ impl Prior for Live {
     }
 
     fn lacks(&self, cut: &PriorCut) -> u64 {
-        if self.multicast.holds(&cut.upto) {
-            return 0;
-        }
-        let holdings = self.multicast.holdings();
-        let lacks = cut.upto.iter().zip(&holdings).map(|(&upto, held)| upto.saturating_sub(held.contiguous));
-        lacks.sum::<u64>().max(1)
+        self.multicast.lacking(&cut.upto)
     }
 
     fn adopt(&mut self, table: &OrderTable) {

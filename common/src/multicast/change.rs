@@ -29,7 +29,7 @@ impl Multicast {
         self.windows.iter().map(|window| window.holding()).collect()
     }
 
-    /// Asks the holders for what is lacking of a cut, until [`Multicast::holds`] says that nothing is: on a timer,
+    /// Asks the holders for what is lacking of a cut, until [`Multicast::lacking`] says that nothing is: on a timer,
     /// never because an answer came. A later call replaces an earlier one.
     pub fn fetch(&mut self, now: Instant, upto: &[u64], holders: &[Holder]) {
         for (window, &upto) in self.windows.iter_mut().zip(upto) {
@@ -50,7 +50,12 @@ impl Multicast {
 
     /// Whether everything up to the cut (the last fragment of each sender's last message) is held.
     pub fn holds(&self, upto: &[u64]) -> bool {
-        self.windows.iter().zip(upto).all(|(window, &upto)| window.contiguous() >= upto)
+        self.lacking(upto) == 0
+    }
+
+    /// How many fragments up to the cut are not held: as they come, the fetch makes progress.
+    pub fn lacking(&self, upto: &[u64]) -> u64 {
+        self.windows.iter().zip(upto).map(|(window, &upto)| window.lacking(upto)).fold(0, u64::saturating_add)
     }
 
     /// The change is installed: [`Multicast::poll_message`] yields what is left, up to the cut and no further.

@@ -85,6 +85,11 @@ impl ReceiveWindow {
         self.beyond.gaps(first.max(self.contiguous + 1), last.min(self.limit))
     }
 
+    /// How many fragments up to `upto` have not come.
+    pub(super) fn lacking(&self, upto: u64) -> u64 {
+        self.beyond.gaps(self.contiguous + 1, upto).map(|(first, last)| last - first + 1).sum()
+    }
+
     pub(super) fn accept(&mut self, seq: u64, slot: Slot) -> Accepted {
         if seq > self.limit || seq == 0 || slot.payload.len() > FRAGMENT_MAX {
             return Accepted::Refused;
