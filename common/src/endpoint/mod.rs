@@ -209,7 +209,7 @@ impl Endpoint {
         for group in self.groups.values_mut() {
             if found || concerned(group) {
                 group.advance(now, &self.mesh);
-                for (node, addresses) in group.peers() {
+                for (node, addresses) in group.take_wanted() {
                     self.mesh.want(now, node, &addresses);
                 }
             }
@@ -284,7 +284,7 @@ impl Endpoint {
         let rtt = self.mesh.rtt(node);
         if let Some(hello) = self.mesh.poll_hello(now, node) {
             packer.push(&Frame::Hello(hello));
-            for group in self.groups.values_mut() {
+            for group in self.groups.values_mut().filter(|group| group.knows(node)) {
                 group.heartbeat(node, rtt);
             }
         }

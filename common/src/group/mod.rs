@@ -101,9 +101,9 @@ impl Group {
         self.id
     }
 
-    /// Every node that matters to this group, and where it may be.
-    pub fn peers(&self) -> impl Iterator<Item = (Incarnation, Addresses)> {
-        self.membership.peers().into_iter()
+    /// Nodes that have come to matter since the last call, and where they may be.
+    pub fn take_wanted(&mut self) -> Vec<(Incarnation, Addresses)> {
+        self.membership.take_wanted()
     }
 
     /// A node said to be in the group.
@@ -285,7 +285,7 @@ impl Group {
 
     /// Whether this node matters to this group.
     pub fn knows(&self, node: Incarnation) -> bool {
-        self.membership.peers().contains_key(&node)
+        self.membership.knows(node)
     }
 
     /// The next deadline.

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::change::{Attempt, participant};
+use super::roster::Applicant;
 use super::{Context, Membership, Outcome, SETTLE, View, WISH_REPEAT, cut};
 use crate::base::id::{Incarnation, MemberId, ViewId};
 use crate::base::limits::MEMBERS_MAX;
 use crate::base::time::Instant;
 use crate::wire::Frame;
 use crate::wire::membership::{
-    Join, Member, Message, Nack, ParcelKind, Participants, Prepare, Promise, Ready, Refusal, Refuse,
+    Join, Member, Message, Nack, ParcelKind, Prepare, Promise, Ready, Refusal, Refuse,
 };
 
 /// Why the view should change.
@@ -23,11 +24,24 @@ enum Reason {
 }
 
 /// Whom an attempt would take along.
-struct Composition {
-    participants: Participants,
-    members: Vec<MemberId>,
+struct Composition<'a> {
+    participants: Vec<&'a Member>,
+    members: Vec<&'a Member>,
     foreign: BTreeSet<MemberId>,
     refused: Vec<MemberId>,
+}
+
+impl<'a> Composition<'a> {
+    /// Takes somebody in, unless the list is full or has this name or node already: both are unique in a view.
+    fn take(&mut self, new: &'a Member) -> bool {
+        let same = |m: &&Member| m.name == new.name || m.id.incarnation == new.id.incarnation;
+        let fits = self.members.len() < MEMBERS_MAX && !self.participants.iter().any(same);
+        if fits {
+            self.participants.push(new);
+            self.members.push(new);
+        }
+        fits
+    }
 }
 
 impl Membership {
@@ -106,7 +120,7 @@ impl Membership {
             }
         }
         let composition = self.compose(cx, view);
-        let grows = composition.members.iter().any(|&member| !view.contains(member));
+        let grows = composition.members.iter().any(|member| !view.contains(member.id));
         grows.then_some(Reason::TakeIn)
     }
 
@@ -133,7 +147,8 @@ impl Membership {
         if !leads || self.change.is_some() {
             return;
         }
-        for member in self.compose(cx, view).refused {
+        let refused = self.compose(cx, view).refused;
+        for member in refused {
             self.roster.drop_wish(member.incarnation);
             self.post(member.incarnation, Frame::Refuse(Refuse { member, reason: Refusal::Full }));
         }
@@ -141,56 +156,66 @@ impl Membership {
 
     /// Who would be in the next view: those of mine that can be counted on, then other views that are complete, then
     /// joiners, up to ten.
-    fn compose(&self, cx: &Context<'_>, view: &View) -> Composition {
-        let mine: Vec<&Member> =
-            view.members.iter().filter(|member| self.is_present(cx, view, member.id)).collect();
-        let applicants: Vec<_> = self.roster.applicants(cx.now, cx.mesh).collect();
+    fn compose<'a>(&'a self, cx: &Context<'_>, view: &'a View) -> Composition<'a> {
+        let applicants: Vec<&Applicant> = self.roster.applicants(cx.now, cx.mesh).collect();
         let replaced = |member: &Member| {
             let same = |m: &Member| m.name == member.name || m.id.incarnation == member.id.incarnation;
             applicants.iter().any(|a| a.view.is_none() && same(&a.member))
         };
-        let mine = mine.into_iter().filter(|m| m.id == self.me.id || !replaced(m));
-        let mut participants: Participants = mine.cloned().collect();
-        let mut members: Vec<Member> =
-            participants.iter().filter(|member| !self.is_leaving(member.id)).cloned().collect();
+        let stays = |member: &&Member| {
+            member.id == self.me.id || (self.is_present(cx, view, member.id) && !replaced(member))
+        };
+        let participants: Vec<&Member> = view.members.iter().filter(stays).collect();
+        let members = participants.iter().copied().filter(|member| !self.is_leaving(member.id)).collect();
+        let mut composition =
+            Composition { participants, members, foreign: BTreeSet::new(), refused: Vec::new() };
+        self.compose_views(cx, view, &applicants, &mut composition);
+        self.compose_joiners(cx, &applicants, &mut composition);
+        composition
+    }
 
-        let mut foreign = BTreeSet::new();
+    fn compose_views<'a>(
+        &self,
+        cx: &Context<'_>,
+        view: &View,
+        applicants: &[&'a Applicant],
+        composition: &mut Composition<'a>,
+    ) {
         let views = self.roster.foreign(cx.now, cx.mesh, view);
-        for other in self.roster.merging((view.id, members.len()), &views) {
+        for other in self.roster.merging((view.id, composition.members.len()), &views) {
             let Some(seen) = views.get(&other) else { continue };
             let coming = seen.nodes.values().filter_map(|node| {
                 applicants.iter().find(|a| a.view == Some(other) && a.member.id.incarnation == *node)
             });
-            let coming: Vec<_> = coming.map(|applicant| &applicant.member).collect();
+            let coming: Vec<&Member> = coming.map(|applicant| &applicant.member).collect();
             if coming.len() < seen.members {
                 continue;
             }
             for member in coming {
-                if members.len() < MEMBERS_MAX
-                    && !clashes(&members, member)
-                    && participants.try_push(member.clone()).is_ok()
-                {
-                    members.push(member.clone());
-                    foreign.insert(member.id);
+                if composition.take(member) {
+                    composition.foreign.insert(member.id);
                 }
             }
         }
+    }
 
-        let mut refused = Vec::new();
-        for applicant in applicants.iter().filter(|applicant| applicant.view.is_none()) {
-            let joiner = &applicant.member;
-            let kept = self.roster.places_kept(cx.now, joiner.name, &members);
-            if clashes(&members, joiner) || self.roster.waits(cx.now, joiner.id.incarnation) {
+    fn compose_joiners<'a>(
+        &self,
+        cx: &Context<'_>,
+        applicants: &[&'a Applicant],
+        composition: &mut Composition<'a>,
+    ) {
+        for joiner in applicants.iter().filter(|a| a.view.is_none()).map(|a| &a.member) {
+            let kept = self.roster.places_kept(cx.now, joiner.name, &composition.members);
+            if self.roster.waits(cx.now, joiner.id.incarnation) {
                 continue;
             }
-            if members.len() + kept >= MEMBERS_MAX || participants.try_push(joiner.clone()).is_err() {
-                refused.push(joiner.id);
+            if composition.members.len() + kept >= MEMBERS_MAX {
+                composition.refused.push(joiner.id);
             } else {
-                members.push(joiner.clone());
+                composition.take(joiner);
             }
         }
-        let members = members.into_iter().map(|member| member.id).collect();
-        Composition { participants, members, foreign, refused }
     }
 
     fn is_leaving(&self, member: MemberId) -> bool {
@@ -204,25 +229,29 @@ impl Membership {
     /// Starts an attempt, above all that were seen.
     pub(super) fn start(&mut self, cx: &mut Context<'_>) {
         let Some(view) = self.view.clone() else { return };
+        let attempt = ViewId { number: self.seen + 1, coordinator: self.me.id };
         let composition = self.compose(cx, &view);
+        let foreign = composition.foreign;
+        let prepare = Prepare {
+            attempt,
+            order: self.order,
+            participants: composition.participants.into_iter().cloned().collect(),
+            members: composition.members.into_iter().map(|member| member.id).collect(),
+        };
         self.reason_since = None;
         self.patience = self.rng.between(self.suspect_after / 2, self.suspect_after);
-        if composition.members.is_empty() {
+        if prepare.members.is_empty() {
             self.outcomes.push(Outcome::Alone);
             return;
         }
-        self.seen += 1;
-        let attempt = ViewId { number: self.seen, coordinator: self.me.id };
-        let members = composition.members.into_iter().collect();
-        let participants = composition.participants;
-        let prepare = Prepare { attempt, order: self.order, participants, members };
+        self.seen = attempt.number;
         self.courier.cancel(ParcelKind::Cut);
         self.courier.cancel(ParcelKind::Prepare);
         for member in prepare.participants.iter().filter(|member| member.id != self.me.id) {
             self.courier.send(member.id.incarnation, &Message::Prepare(prepare.clone()));
         }
         log::debug!("{}: attempt {attempt} with {} participants", self.me.name, prepare.participants.len());
-        self.attempt = Some(Attempt::new(cx.now, prepare.clone(), composition.foreign));
+        self.attempt = Some(Attempt::new(cx.now, prepare.clone(), foreign));
         self.promise(cx, prepare);
         self.check_by(cx.now + self.suspect_after / 2, "membership: an attempt without progress");
     }
@@ -312,9 +341,4 @@ impl Membership {
         self.give_up();
         self.start(cx);
     }
-}
-
-/// Whether this one cannot be in a list with those: names and nodes are unique in a view.
-fn clashes(members: &[Member], new: &Member) -> bool {
-    members.iter().any(|member| member.name == new.name || member.id.incarnation == new.id.incarnation)
 }

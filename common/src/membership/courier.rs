@@ -19,9 +19,9 @@ const SENDERS_MAX: usize = 4 * MEMBERS_MAX;
 const REPEAT_LAST: Duration = Duration::from_secs(1);
 
 /// All parcels of one group at one node.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Courier {
-    number: u32,
+    number: u64,
     outgoing: BTreeMap<(Incarnation, ParcelKind), Outgoing>,
     incoming: BTreeMap<(Incarnation, ParcelKind), Incoming>,
     acks: BTreeSet<(Incarnation, ParcelKind)>,
@@ -29,7 +29,7 @@ pub(super) struct Courier {
 
 #[derive(Clone, Debug)]
 struct Outgoing {
-    number: u32,
+    number: u64,
     bytes: Vec<u8>,
     fragments: u8,
     /// Bit i: fragment i needs no sending now: it was acknowledged, or sent in this round.
@@ -41,7 +41,7 @@ struct Outgoing {
 
 #[derive(Clone, Debug)]
 struct Incoming {
-    number: u32,
+    number: u64,
     received: u128,
     /// By fragment; empty once the message is complete.
     fragments: Vec<Option<Vec<u8>>>,
@@ -52,6 +52,17 @@ fn all(fragments: u8) -> u128 {
 }
 
 impl Courier {
+    /// The courier of a node's `join`-th membership. Its numbers exceed those of the node's earlier memberships, which
+    /// others may still remember.
+    pub(super) fn new(join: u32) -> Courier {
+        Courier {
+            number: u64::from(join) << 32,
+            outgoing: BTreeMap::new(),
+            incoming: BTreeMap::new(),
+            acks: BTreeSet::new(),
+        }
+    }
+
     /// Sends a message, in place of an earlier one of its kind to this peer.
     pub(super) fn send(&mut self, to: Incarnation, message: &Message) {
         let bytes = message.encode();
@@ -265,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_large_message_arrives_once_over_a_lossy_line() {
-        let (mut a, mut b, mut got) = (Courier::default(), Courier::default(), Vec::new());
+        let (mut a, mut b, mut got) = (Courier::new(0), Courier::new(0), Vec::new());
         a.send(B, &large_cut(1));
         run(&mut a, &mut b, &mut got);
         assert_eq!(got, [large_cut(1)]);
@@ -274,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_newer_message_replaces_one_that_is_still_under_way() {
-        let (mut a, mut b, mut got) = (Courier::default(), Courier::default(), Vec::new());
+        let (mut a, mut b, mut got) = (Courier::new(0), Courier::new(0), Vec::new());
         a.send(B, &large_cut(1));
         a.send(B, &large_cut(2));
         run(&mut a, &mut b, &mut got);

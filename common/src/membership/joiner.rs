@@ -1,5 +1,6 @@
 //! The part of a node that wants in: asks everybody it knows of, and founds the group when nobody answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Context, Installed, Membership, Outcome, View, WISH_REPEAT};
@@ -26,7 +27,7 @@ impl Membership {
 
     /// A node is in reach now: if it matters to the group, it is told where I stand, and asked at once if I want in.
     pub fn handle_met(&mut self, node: Incarnation) {
-        if !self.peers().contains_key(&node) {
+        if !self.knows(node) {
             return;
         }
         self.beacons.insert(node);
@@ -60,7 +61,7 @@ impl Membership {
         self.promised = Some(id);
         self.change = None;
         let view = View { id, members: vec![self.me.clone()] };
-        self.view = Some(view.clone());
+        self.view = Some(Arc::new(view.clone()));
         self.beacon_all();
         self.outcomes.push(Outcome::Installed(Installed {
             view,

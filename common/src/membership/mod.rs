@@ -26,6 +26,7 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use view::View;
@@ -113,7 +114,7 @@ pub struct Membership {
     order: OrderKind,
     rng: Rng,
     suspect_after: Duration,
-    view: Option<View>,
+    view: Option<Arc<View>>,
     /// The highest attempt promised, ever.
     promised: Option<ViewId>,
     /// The highest number of an attempt seen, ever.
@@ -134,6 +135,10 @@ pub struct Membership {
     refusals: u32,
     /// Who was silent in my last attempt: left out of the next.
     silent: BTreeSet<MemberId>,
+    /// Nodes that matter to this group.
+    peers: BTreeSet<Incarnation>,
+    /// Those of them that the mesh has not been told of.
+    wanted: Vec<(Incarnation, Addresses)>,
     outbox: BTreeMap<Incarnation, Vec<Frame<'static>>>,
     beacons: BTreeSet<Incarnation>,
     outcomes: Vec<Outcome>,
@@ -146,7 +151,6 @@ impl Membership {
         let mut rng = Rng::from_seed(seed);
         let patience = rng.between(suspect_after / 2, suspect_after);
         Membership {
-            me,
             order,
             rng,
             suspect_after,
@@ -156,7 +160,8 @@ impl Membership {
             change: None,
             attempt: None,
             roster: Roster::default(),
-            courier: Courier::default(),
+            courier: Courier::new(me.id.join),
+            me,
             leaving: false,
             joining_since: now,
             wish_at: now,
@@ -165,6 +170,8 @@ impl Membership {
             patience,
             refusals: 0,
             silent: BTreeSet::new(),
+            peers: BTreeSet::new(),
+            wanted: Vec::new(),
             outbox: BTreeMap::new(),
             beacons: BTreeSet::new(),
             outcomes: Vec::new(),
@@ -184,7 +191,7 @@ impl Membership {
 
     /// The current view; `None` while joining.
     pub fn view(&self) -> Option<&View> {
-        self.view.as_ref()
+        self.view.as_deref()
     }
 
     /// Whether this node has promised a change and not installed since.
@@ -196,6 +203,8 @@ impl Membership {
     pub fn add_contact(&mut self, now: Instant, node: Incarnation, addresses: &Addresses) {
         if node != self.me.id.incarnation {
             self.roster.add_contact(now, node, addresses);
+            self.wanted.push((node, addresses.clone()));
+            self.refresh_peers();
             self.beacons.insert(node);
         }
     }
@@ -206,19 +215,35 @@ impl Membership {
         self.beacon_all();
     }
 
-    /// Every node that matters to this group, and where it may be.
-    pub fn peers(&self) -> BTreeMap<Incarnation, Addresses> {
+    /// Whether this node matters to this group: a member, a participant, or somebody to look for.
+    pub fn knows(&self, node: Incarnation) -> bool {
+        self.peers.contains(&node)
+    }
+
+    /// Nodes that have come to matter since the last call, and where they may be.
+    pub fn take_wanted(&mut self) -> Vec<(Incarnation, Addresses)> {
+        std::mem::take(&mut self.wanted)
+    }
+
+    /// Finds out anew which nodes matter to this group.
+    fn refresh_peers(&mut self) {
         let members = self.view.iter().flat_map(|view| &view.members);
         let prepares = self.change.iter().map(|change| &change.prepare);
         let prepares = prepares.chain(self.attempt.iter().map(|attempt| &attempt.prepare));
         let members = members.chain(prepares.flat_map(|prepare| &prepare.participants));
         let members = members.map(|member| (member.id.incarnation, &member.addresses));
-        let mut peers: BTreeMap<Incarnation, Addresses> = members
-            .chain(self.roster.contacts())
-            .map(|(node, addresses)| (node, addresses.clone()))
-            .collect();
-        peers.remove(&self.me.id.incarnation);
-        peers
+        let all = members.chain(self.roster.contacts()).filter(|&(node, _)| node != self.me.id.incarnation);
+        let mut peers = BTreeSet::new();
+        for (node, addresses) in all {
+            if peers.insert(node) && !self.peers.contains(&node) {
+                self.wanted.push((node, addresses.clone()));
+            }
+        }
+        self.peers = peers;
+        self.courier.retain(|peer| self.peers.contains(&peer));
+        if self.outbox.len() > OUTBOX_PEERS_MAX {
+            self.outbox.retain(|peer, _| self.peers.contains(peer));
+        }
     }
 
     /// Whether all members of my view have said that they have installed it.
@@ -270,6 +295,8 @@ impl Membership {
             member.addresses.push(address);
         }
         self.roster.add_contact(cx.now, node, &member.addresses);
+        self.wanted.push((node, member.addresses.clone()));
+        self.refresh_peers();
         if direct
             && view.is_none()
             && let Some(leader) = self.view_leader(cx).filter(|&leader| leader != self.me.id.incarnation)
@@ -291,6 +318,7 @@ impl Membership {
                 let member = view.iter().flat_map(|view| &view.members).find(|m| m.id.incarnation == from);
                 self.silent.extend(member.map(|member| member.id));
                 self.roster.forget(from);
+                self.refresh_peers();
             }
         }
     }
@@ -309,11 +337,6 @@ impl Membership {
             self.advance_attempt(cx);
         } else {
             self.consider(cx);
-        }
-        let peers = self.peers();
-        self.courier.retain(|peer| peers.contains_key(&peer));
-        if self.outbox.len() > OUTBOX_PEERS_MAX {
-            self.outbox.retain(|peer, _| peers.contains_key(peer));
         }
     }
 
@@ -362,7 +385,7 @@ impl Membership {
     }
 
     fn beacon(&self) -> Beacon {
-        let view = self.view.as_ref();
+        let view = self.view.as_deref();
         let still_there = |view: &View| {
             view.members
                 .iter()
@@ -381,7 +404,8 @@ impl Membership {
 
     /// Everybody shall know at once where I stand.
     fn beacon_all(&mut self) {
-        self.beacons = self.peers().into_keys().collect();
+        self.refresh_peers();
+        self.beacons = self.peers.clone();
     }
 
     /// Queues a small frame for a node.

@@ -1,6 +1,7 @@
 //! The part of a participant: promise, fetch, be ready, install.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::change::{Change, Readied, is_sane, part, participant};
 use super::{Context, Installed, Membership, Outcome, READY_REPEAT, View};
@@ -226,7 +227,7 @@ impl Membership {
         };
         let find = |id: &MemberId| prepare.participants.iter().find(|member| member.id == *id).cloned();
         let view = View { id: prepare.attempt, members: prepare.members.iter().filter_map(find).collect() };
-        let former = self.view.replace(view.clone());
+        let former = self.view.replace(Arc::new(view.clone()));
         self.order = prepare.order;
         if self.attempt.as_ref().is_some_and(|mine| mine.prepare.attempt != view.id) {
             self.give_up();
@@ -242,8 +243,8 @@ impl Membership {
         for member in prepare.participants.iter().filter(|member| member.id != me) {
             self.post(member.id.incarnation, Frame::Install(Install { attempt: view.id }));
         }
-        let gone = self.part_with(cx.now, former.as_ref(), &view, &prepare);
-        let installed = self.describe(former.as_ref(), view, &cut, gone);
+        let gone = self.part_with(cx.now, former.as_deref(), &view, &prepare);
+        let installed = self.describe(former.as_deref(), view, &cut, gone);
         if installed.merged {
             let new = |member: &&Member| former.as_ref().is_some_and(|former| !former.contains(member.id));
             for member in installed.view.members.iter().filter(new) {

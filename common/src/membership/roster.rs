@@ -223,7 +223,7 @@ impl Roster {
     }
 
     /// How many places are kept for others than `name`.
-    pub(super) fn places_kept(&self, now: Instant, name: UserName, members: &[Member]) -> usize {
+    pub(super) fn places_kept(&self, now: Instant, name: UserName, members: &[&Member]) -> usize {
         let back = |name: UserName| members.iter().any(|member| member.name == name);
         self.places.iter().filter(|&&(other, until)| other != name && until > now && !back(other)).count()
     }

@@ -67,6 +67,7 @@ impl Mesh {
             return;
         }
         let peer = self.peers.entry(node).or_insert_with(|| Peer::new(now, Addresses::new()));
+        peer.wanted = true;
         for address in addresses {
             if !peer.addresses.contains(address) && peer.addresses.try_push(*address).is_ok() {
                 peer.probe_soon(now);
@@ -77,7 +78,10 @@ impl Mesh {
     /// Forgets every peer that `wanted` does not name, except strangers heard a moment ago.
     pub fn retain(&mut self, now: Instant, wanted: impl Fn(Incarnation) -> bool) {
         let recent = |peer: &Peer| peer.heard_at.is_some_and(|at| now.since(at) < STRANGER_KEPT);
-        self.peers.retain(|&node, peer| wanted(node) || recent(peer));
+        self.peers.retain(|&node, peer| {
+            peer.wanted = wanted(node);
+            peer.wanted || recent(peer)
+        });
     }
 
     /// A datagram of this node has come, from this address. False when there is no room for a stranger.
@@ -112,7 +116,7 @@ impl Mesh {
     /// Time has passed: suspicions.
     pub fn handle_timeout(&mut self, now: Instant) {
         for (&node, peer) in &mut self.peers {
-            if !peer.suspected && now.since(peer.mutual_at) >= self.suspect_after {
+            if !peer.suspected && peer.wanted && now.since(peer.mutual_at) >= self.suspect_after {
                 peer.suspected = true;
                 peer.probe_soon(now);
                 self.events.push(MeshEvent::Suspected(node));
@@ -162,14 +166,14 @@ impl Mesh {
     pub fn poll_hello(&mut self, now: Instant, node: Incarnation) -> Option<Hello> {
         let peer = self.peers.get_mut(&node)?;
         peer.hello_due().filter(|&due| due <= now)?;
-        let probe = !peer.is_mutual(now, self.suspect_after);
+        let probe = !peer.is_mutual(now, self.pace * 3);
         Some(peer.hello(now, self.pace, probe))
     }
 
     /// A heartbeat to send alone to each of these addresses: the peer does not answer where it was last heard.
     pub fn poll_probe(&mut self, now: Instant) -> Option<(Incarnation, Addresses, Hello)> {
         let quiet = self.suspect_after / 2;
-        let due = |peer: &Peer| peer.probe_at <= now && !peer.is_mutual(now, quiet);
+        let due = |peer: &Peer| peer.wanted && peer.probe_at <= now && !peer.is_mutual(now, quiet);
         let (&node, peer) =
             self.peers.iter_mut().find(|(_, peer)| due(peer) && !peer.addresses.is_empty())?;
         let (addresses, hello) = peer.probe(now);
@@ -180,10 +184,10 @@ impl Mesh {
     pub fn poll_timeout(&self) -> Option<Wakeup> {
         self.peers.values().fold(None, |earliest, peer| {
             let hello = peer.hello_due().map(|at| Wakeup { at, reason: "mesh: heartbeat" });
-            let suspect = (!peer.suspected)
+            let suspect = (peer.wanted && !peer.suspected)
                 .then(|| Wakeup { at: peer.mutual_at + self.suspect_after, reason: "mesh: suspicion" });
             let quiet_at = if peer.met { peer.mutual_at + self.suspect_after / 2 } else { Instant::ZERO };
-            let probe = (!peer.addresses.is_empty())
+            let probe = (peer.wanted && !peer.addresses.is_empty())
                 .then(|| Wakeup { at: peer.probe_at.max(quiet_at), reason: "mesh: probe" });
             [hello, suspect, probe].into_iter().fold(earliest, Wakeup::earliest)
         })

@@ -23,6 +23,8 @@ pub(super) struct Peer {
     pub(super) path: Option<SocketAddr>,
     /// When any datagram of it came.
     pub(super) heard_at: Option<Instant>,
+    /// A group is interested in it; a stranger gets answers only.
+    pub(super) wanted: bool,
     /// We are known to have heard each other at this time; at first, when its company was first wanted.
     pub(super) mutual_at: Instant,
     /// Whether we have ever heard each other.
@@ -49,6 +51,7 @@ impl Peer {
             addresses,
             path: None,
             heard_at: None,
+            wanted: false,
             mutual_at: now,
             met: false,
             suspected: false,
@@ -94,10 +97,10 @@ impl Peer {
         }
     }
 
-    /// When a heartbeat is due; a peer that does not answer gets probes only.
+    /// When a heartbeat is due; a peer that does not answer gets probes only, and a stranger answers only.
     pub(super) fn hello_due(&self) -> Option<Instant> {
         self.path?;
-        match (self.answer, self.met && !self.suspected) {
+        match (self.answer, self.wanted && self.met && !self.suspected) {
             (true, _) => Some(Instant::ZERO),
             (false, true) => Some(self.hello_at),
             (false, false) => None,

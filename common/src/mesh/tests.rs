@@ -25,7 +25,8 @@ impl Pair {
     fn new() -> Pair {
         let mut a = Mesh::new(ms(2000));
         a.want(Instant::ZERO, B, &[address(2)]);
-        let b = Mesh::new(ms(2000));
+        let mut b = Mesh::new(ms(2000));
+        b.want(Instant::ZERO, A, &[address(1)]);
         Pair { now: Instant::ZERO, a, b, a_to_b: true, b_to_a: true, events: Vec::new() }
     }
 

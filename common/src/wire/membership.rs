@@ -83,8 +83,8 @@ pub struct Install {
 pub struct Parcel<'a> {
     /// Which kind it is: a newer one of a kind replaces an older one.
     pub kind: ParcelKind,
-    /// Rises with each that this node sends to this peer.
-    pub number: u32,
+    /// Rises with each that this node sends in this group, over all its memberships.
+    pub number: u64,
     /// This fragment, from 0.
     pub fragment: u8,
     /// How many there are.
@@ -100,7 +100,7 @@ pub struct ParcelAck {
     /// The parcel's kind.
     pub kind: ParcelKind,
     /// The parcel's number.
-    pub number: u32,
+    pub number: u64,
     /// Bit i: fragment i has come.
     pub received: u128,
 }
