@@ -47,13 +47,15 @@ pub struct Mesh {
     pace: Duration,
     peers: BTreeMap<Incarnation, Peer>,
     events: Vec<MeshEvent>,
+    /// The highest number of a heartbeat to a peer that was forgotten.
+    forgotten: u64,
 }
 
 impl Mesh {
     /// No peers yet. A peer is suspected after `suspect_after` without proof that we hear each other.
     pub fn new(suspect_after: Duration) -> Mesh {
         let pace = (suspect_after / 16).clamp(Duration::from_millis(10), Duration::from_millis(250));
-        Mesh { suspect_after, pace, peers: BTreeMap::new(), events: Vec::new() }
+        Mesh { suspect_after, pace, peers: BTreeMap::new(), events: Vec::new(), forgotten: 0 }
     }
 
     /// The suspicion time.
@@ -66,7 +68,8 @@ impl Mesh {
         if !self.peers.contains_key(&node) && !self.make_room(now) {
             return;
         }
-        let peer = self.peers.entry(node).or_insert_with(|| Peer::new(now, Addresses::new()));
+        let number = self.forgotten;
+        let peer = self.peers.entry(node).or_insert_with(|| Peer::new(now, number));
         peer.wanted = true;
         for address in addresses {
             if !peer.addresses.contains(address) && peer.addresses.try_push(*address).is_ok() {
@@ -78,9 +81,14 @@ impl Mesh {
     /// Forgets every peer that `wanted` does not name, except strangers heard a moment ago.
     pub fn retain(&mut self, now: Instant, wanted: impl Fn(Incarnation) -> bool) {
         let recent = |peer: &Peer| peer.heard_at.is_some_and(|at| now.since(at) < STRANGER_KEPT);
+        let forgotten = &mut self.forgotten;
         self.peers.retain(|&node, peer| {
             peer.wanted = wanted(node);
-            peer.wanted || recent(peer)
+            let kept = peer.wanted || recent(peer);
+            if !kept {
+                *forgotten = peer.number.max(*forgotten);
+            }
+            kept
         });
     }
 
@@ -90,7 +98,7 @@ impl Mesh {
             if !self.make_room(now) {
                 return false;
             }
-            self.peers.insert(node, Peer::new(now, Addresses::new()));
+            self.peers.insert(node, Peer::new(now, self.forgotten));
         }
         if let Some(peer) = self.peers.get_mut(&node) {
             peer.heard_at = Some(now);
@@ -201,7 +209,9 @@ impl Mesh {
         let unheard = |peer: &Peer| now.since(peer.heard_at.unwrap_or(Instant::ZERO));
         let oldest = self.peers.iter().filter(|(_, peer)| peer.suspected || !peer.met);
         let oldest = oldest.max_by_key(|(_, peer)| unheard(peer)).map(|(&node, _)| node);
-        oldest.is_some_and(|node| self.peers.remove(&node).is_some())
+        let removed = oldest.and_then(|node| self.peers.remove(&node));
+        self.forgotten = removed.as_ref().map_or(0, |peer| peer.number).max(self.forgotten);
+        removed.is_some()
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Peer {
     newest: Option<(u64, Instant)>,
     /// When my heartbeats were sent, by number modulo the length.
     sent: [Instant; SENT_MAX],
-    number: u64,
+    pub(super) number: u64,
     /// When the next heartbeat is due, while we hear each other.
     hello_at: Instant,
     /// It asked for a heartbeat at once.
@@ -46,9 +46,10 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(now: Instant, addresses: Addresses) -> Peer {
+    /// `number`: heartbeats count on from here, since the peer may remember those sent before it was forgotten here.
+    pub(super) fn new(now: Instant, number: u64) -> Peer {
         Peer {
-            addresses,
+            addresses: Addresses::new(),
             path: None,
             heard_at: None,
             wanted: false,
@@ -58,7 +59,7 @@ impl Peer {
             rtt: None,
             newest: None,
             sent: [Instant::ZERO; SENT_MAX],
-            number: 0,
+            number,
             hello_at: now,
             answer: false,
             probe_at: now,
