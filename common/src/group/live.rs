@@ -8,6 +8,7 @@ use super::{Event, Held};
 use crate::base::id::{GroupName, Incarnation, MemberId, MessageId, Rank, UserName, ViewId};
 use crate::base::time::Instant;
 use crate::membership::{Prior, View};
+use crate::mesh::Mesh;
 use crate::multicast::{Counters, Multicast};
 use crate::order::{Order, OrderKind, OrderReport, OrderTable, Ordered};
 use crate::wire::Frame;
@@ -26,14 +27,29 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(now: Instant, view: &View, me: MemberId, order: OrderKind) -> Option<Live> {
-        let rank = view.rank(me)?;
+    /// The messages of a view that begins now, with what the mesh already knows of its members. `None` if I am not a
+    /// member, or the order is one that this version does not have.
+    pub(super) fn new(
+        now: Instant,
+        mesh: &Mesh,
+        view: &View,
+        me: MemberId,
+        order: OrderKind,
+    ) -> Option<Live> {
+        let me = view.rank(me)?;
+        let mut multicast = Multicast::new(now, me, view.members.len());
+        for (rank, member) in view.members.iter().enumerate().filter(|&(rank, _)| rank != me) {
+            multicast.suspected(now, rank, mesh.suspects(member.id.incarnation));
+            if let Some(rtt) = mesh.rtt(member.id.incarnation) {
+                multicast.set_rtt(rank, rtt.smoothed, rtt.variation);
+            }
+        }
         Some(Live {
             view: view.id,
-            multicast: Multicast::new(now, rank, view.members.len()),
+            multicast,
             names: view.members.iter().map(|member| member.name).collect(),
             paused: false,
-            order: Order::new(order, rank, view.members.len())?,
+            order: Order::new(order, me, view.members.len())?,
             members: view.members.iter().map(|member| member.id).collect(),
         })
     }

@@ -346,7 +346,7 @@ impl Group {
         call(&mut self.membership, &mut Context { now, mesh, prior });
         while let Some(outcome) = self.membership.poll_outcome() {
             match outcome {
-                Outcome::Installed(installed) => self.install(now, installed),
+                Outcome::Installed(installed) => self.install(now, mesh, installed),
                 Outcome::Refused(reason) => self.refused(reason),
                 Outcome::Alone => self.end(true),
             }
@@ -354,7 +354,7 @@ impl Group {
     }
 
     /// The end of one view and the beginning of the next: first what the cut still gives, then the view.
-    fn install(&mut self, now: Instant, installed: Installed) {
+    fn install(&mut self, now: Instant, mesh: &Mesh, installed: Installed) {
         if let Some(mut live) = self.live.take() {
             if let Some(cut) = &installed.cut {
                 live.finish(now, self.name, cut, &mut self.events);
@@ -365,8 +365,7 @@ impl Group {
             self.stage = Stage::Out(now);
             return;
         }
-        let live = Live::new(now, &installed.view, self.membership.me().id, self.membership.order());
-        self.live = live;
+        self.live = Live::new(now, mesh, &installed.view, self.membership.me().id, self.membership.order());
         let first = !std::mem::replace(&mut self.joined, true);
         let Some(view) = self.view() else { return };
         let cause = match () {
