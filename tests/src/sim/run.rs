@@ -22,8 +22,8 @@ pub const CONVERGE_WITHIN: Duration = Duration::from_secs(90);
 pub const DELIVER_WITHIN: Duration = Duration::from_secs(20);
 /// For how long then nobody says anything.
 const IDLE_FOR: Duration = Duration::from_secs(3);
-/// Datagrams that an idle node may send to each other node in a second.
-const IDLE_DATAGRAMS_PER_SECOND: u64 = 20;
+/// Datagrams that an idle node may send to each other node within the suspicion time: heartbeats are paced by it.
+const IDLE_DATAGRAMS: u64 = 40;
 /// How often bounded lengths are looked at.
 const GAUGE_EVERY: Duration = Duration::from_millis(250);
 
@@ -225,7 +225,8 @@ impl Run<'_> {
         let sent = self.world.figures().sent - before;
         let up: BTreeSet<_> = self.world.hosts().filter(|host| self.world.is_up(*host)).collect();
         let links = (up.len() * self.world.hosts().count()) as u64;
-        if sent > links * IDLE_DATAGRAMS_PER_SECOND * IDLE_FOR.as_secs() {
+        let times = IDLE_FOR.as_millis().div_ceil(self.plan.suspect_after.as_millis().max(1));
+        if u128::from(sent) > u128::from(links * IDLE_DATAGRAMS) * times {
             let what =
                 format!("{} nodes with nothing to say sent {sent} datagrams in {IDLE_FOR:?}", up.len());
             self.world.history.violate(Violation { at: self.world.now(), promise: "idle traffic", what });

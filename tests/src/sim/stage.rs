@@ -36,14 +36,21 @@ impl Stage {
         let mut world = World::new(hosts as u64);
         world.trace(TAIL, false);
         world.history.keep();
-        for _ in 0..hosts {
-            let host = world.add_host(Habits::default(), endpoint::starter(SUSPECT_AFTER));
-            world.start(host);
-        }
-        match "g".parse() {
+        let mut stage = match "g".parse() {
             Ok(group) => Stage { world, group, order },
             Err(error) => unreachable!("{error}"),
+        };
+        for _ in 0..hosts {
+            stage.add_host();
         }
+        stage
+    }
+
+    /// A further host that is up.
+    pub fn add_host(&mut self) -> HostId {
+        let host = self.world.add_host(Habits::default(), endpoint::starter(SUSPECT_AFTER));
+        self.world.start(host);
+        host
     }
 
     /// So many hosts in one view: who leads it, and has rank 0, is host 0, and so on.

@@ -1,0 +1,37 @@
+//! Nasty schedules, each of which broke the protocol or a plausible simplification of it in a model, as scripts for
+//! the simulator. The names are those under which the schedules are known.
+
+mod change;
+mod messages;
+mod reach;
+
+use std::time::Duration;
+
+use decury_common::order::OrderKind;
+use decury_tests::sim::HostId;
+
+const N: [HostId; 13] = [
+    HostId(0),
+    HostId(1),
+    HostId(2),
+    HostId(3),
+    HostId(4),
+    HostId(5),
+    HostId(6),
+    HostId(7),
+    HostId(8),
+    HostId(9),
+    HostId(10),
+    HostId(11),
+    HostId(12),
+];
+
+const BOTH_ORDERS: [OrderKind; 2] = [OrderKind::Fifo, OrderKind::Causal];
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
