@@ -186,6 +186,13 @@ pub enum Event {
         /// The same, for a person.
         text: String,
     },
+    /// The tracker does not take me in: the session ends.
+    Refused {
+        /// Why.
+        code: ErrorCode,
+        /// The same, for a person.
+        text: String,
+    },
     /// The last event.
     Bye {
         /// Messages sent.
@@ -356,6 +363,8 @@ pub enum ErrorCode {
     Busy,
     /// No tracker answers.
     TrackerUnavailable,
+    /// The node ended before it was done.
+    Abandoned,
 }
 
 impl ErrorCode {
@@ -377,6 +386,7 @@ impl ErrorCode {
             ErrorCode::NameTaken => "name_taken",
             ErrorCode::Busy => "busy",
             ErrorCode::TrackerUnavailable => "tracker_unavailable",
+            ErrorCode::Abandoned => "abandoned",
         }
     }
 }

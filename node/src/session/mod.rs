@@ -1,8 +1,226 @@
 //! Commands in, events out: all a front end ever sees. The engine of the program, without a socket.
+//!
+//! A [`Session`] owns the [`Endpoint`] (the protocol among members) and the [`TrackerClient`] (where they find each
+//! other), and joins the two: a wish to join a group first goes to the tracker, and what it answers goes to the
+//! endpoint; a view that the endpoint installs goes to the tracker as a report; a hint of the tracker's makes the
+//! endpoint look. Toward the driver it is both machines in one, toward the front end a queue each way.
+//!
+//! A group passes through a few [`Place`]s, and a session through a few [`Phase`]s. A line that must wait (its group
+//! is being joined, or the window is full) waits in one slot; [`Session::wants_input`] then says no, so that input
+//! that is piped in stops at its source.
+//!
+//! Deliveries stay in the endpoint until [`Session::poll_event`] asks for them: a reader that stalls slows its groups.
 
 mod api;
+mod commands;
+mod ending;
+mod events;
+mod join;
+mod place;
 mod text;
 pub mod tracker_client;
 
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use decury_common::base::id::{GroupName, Incarnation, UserName};
+use decury_common::base::time::Instant;
+use decury_common::endpoint::{self, Endpoint};
+use decury_common::machine::{Machine, Persist, StreamAction, StreamId, StreamMachine, Transmit, Wakeup};
+use decury_common::wire::membership::Addresses;
+
 pub use api::{Command, ErrorCode, Event, GroupSummary, Notice, Request};
+pub use ending::Ending;
 pub use text::{Text, sanitise};
+
+use commands::Task;
+use ending::Phase;
+use place::Place;
+use tracker_client::TrackerClient;
+
+/// How long the first sign-in may take before the session starts without it.
+const SIGN_IN_WITHIN: Duration = Duration::from_secs(2);
+/// Events that wait for the front end, deliveries aside; beyond, no input is taken.
+const EVENTS_MAX: usize = 64;
+
+/// What a session is told when it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The person.
+    pub name: UserName,
+    /// This running node: 64 random bits, never used before.
+    pub incarnation: Incarnation,
+    /// Where the UDP socket can be reached; the first is the one shown to people.
+    pub addresses: Addresses,
+    /// The trackers, to be tried in this order.
+    pub trackers: Vec<SocketAddr>,
+    /// Silence after which a member is suspected.
+    pub suspect_after: Duration,
+    /// The seed of all back-offs.
+    pub seed: u64,
+    /// Input that can wait (a pipe) waits where a person is told `busy`.
+    pub patient: bool,
+}
+
+/// One person's node.
+#[derive(Clone, Debug)]
+pub struct Session {
+    config: Config,
+    endpoint: Endpoint,
+    tracker: TrackerClient,
+    phase: Phase,
+    places: BTreeMap<GroupName, Place>,
+    /// Where text goes: a group this node is in, or on its way into.
+    current: Option<GroupName>,
+    /// The one line that waits.
+    waiting: Option<Task>,
+    /// The line behind each listing that the tracker was asked for.
+    listings: BTreeMap<u32, Option<u64>>,
+    signed_in_before: bool,
+    sent: u64,
+    received: u64,
+    events: VecDeque<Event>,
+}
+
+impl Session {
+    /// A session that signs in at once and is in no group. [`Event::Ready`] follows within two seconds, or the
+    /// session ends because the tracker refuses it.
+    pub fn new(config: Config, now: Instant) -> Session {
+        let endpoint = endpoint::Config {
+            incarnation: config.incarnation,
+            name: config.name,
+            addresses: config.addresses.clone(),
+            suspect_after: config.suspect_after,
+            seed: config.seed,
+        };
+        let tracker = tracker_client::Config {
+            trackers: config.trackers.clone(),
+            name: config.name,
+            incarnation: config.incarnation,
+            addresses: config.addresses.clone(),
+            seed: config.seed.wrapping_add(1),
+        };
+        Session {
+            config,
+            endpoint: Endpoint::new(endpoint, now),
+            tracker: TrackerClient::new(tracker, now),
+            phase: Phase::Starting { until: now + SIGN_IN_WITHIN },
+            places: BTreeMap::new(),
+            current: None,
+            waiting: None,
+            listings: BTreeMap::new(),
+            signed_in_before: false,
+            sent: 0,
+            received: 0,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Whether [`Session::submit`] may be called now. It may change with every other call.
+    pub fn wants_input(&self) -> bool {
+        let idle = self.waiting.is_none() || !self.config.patient;
+        matches!(self.phase, Phase::Running) && idle && self.events.len() < EVENTS_MAX
+    }
+
+    /// The next event. Deliveries wait for this call, and with them, in the end, their senders.
+    pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            if matches!(self.phase, Phase::Ended(_)) {
+                return None;
+            }
+            let event = self.endpoint.poll_event()?;
+            if let Some(event) = self.handle_endpoint(now, event) {
+                return Some(event);
+            }
+        }
+    }
+
+    /// The protocol's counters.
+    pub fn stats(&self) -> endpoint::Stats {
+        self.endpoint.stats()
+    }
+
+    fn own_timeout(&self) -> Option<Wakeup> {
+        let places = self.places.values().filter_map(Session::place_timeout);
+        let next = places.min_by_key(|wakeup| wakeup.at);
+        Wakeup::earliest(self.phase_timeout(), next)
+    }
+
+    /// Queues an event; after the last one there is none.
+    fn tell(&mut self, event: Event) {
+        if !matches!(self.phase, Phase::Ended(_)) {
+            self.events.push_back(event);
+        }
+    }
+
+    fn error(&mut self, re: Option<u64>, code: ErrorCode, text: String) {
+        self.tell(Event::Error { re, code, text });
+    }
+
+    fn notice(&mut self, re: Option<u64>, notice: Notice) {
+        self.tell(Event::Notice { re, notice });
+    }
+}
+
+impl Machine for Session {
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &mut [u8]) {
+        self.endpoint.handle_datagram(now, from, bytes);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if self.endpoint.poll_timeout().is_some_and(|wakeup| wakeup.at <= now) {
+            self.endpoint.handle_timeout(now);
+        }
+        self.places_due(now);
+        self.phase_due(now);
+    }
+
+    fn poll_persist(&mut self) -> Option<Persist> {
+        self.endpoint.poll_persist()
+    }
+
+    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        self.endpoint.poll_transmit(now)
+    }
+
+    fn poll_timeout(&self) -> Option<Wakeup> {
+        Wakeup::earliest(self.endpoint.poll_timeout(), self.own_timeout())
+    }
+}
+
+impl StreamMachine for Session {
+    fn handle_opened(&mut self, now: Instant, stream: StreamId, peer: SocketAddr) {
+        self.tracker.handle_opened(now, stream, peer);
+        self.drain_tracker(now);
+    }
+
+    fn handle_bytes(&mut self, now: Instant, stream: StreamId, bytes: &[u8]) {
+        self.tracker.handle_bytes(now, stream, bytes);
+        self.drain_tracker(now);
+    }
+
+    fn handle_closed(&mut self, now: Instant, stream: StreamId) {
+        self.tracker.handle_closed(now, stream);
+        self.drain_tracker(now);
+    }
+
+    fn handle_stream_timeout(&mut self, now: Instant) {
+        self.tracker.handle_stream_timeout(now);
+        self.drain_tracker(now);
+    }
+
+    fn poll_stream(&mut self, now: Instant) -> Option<StreamAction> {
+        self.tracker.poll_stream(now)
+    }
+
+    fn poll_stream_timeout(&self) -> Option<Wakeup> {
+        self.tracker.poll_stream_timeout()
+    }
+}
+
+#[cfg(test)]
+mod tests;

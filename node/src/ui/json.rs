@@ -179,6 +179,7 @@ fn fields(event: &Event) -> (&'static str, Option<u64>, Fields<'_>) {
             ("notice", *re, Fields::Notice { kind, group, user, text: notice.to_string() })
         }
         Event::Error { re, code, text } => ("error", *re, Fields::Error { code: code.as_str(), text }),
+        Event::Refused { code, text } => ("error", None, Fields::Error { code: code.as_str(), text }),
         Event::Bye { sent, received } => {
             let (sent, received) = (*sent, *received);
             ("bye", None, Fields::Bye { sent, received, total: sent + received })

@@ -73,8 +73,11 @@ impl<M: Write, T: Write> LineMode<M, T> {
             Event::Help { text, .. } => Some(text.clone()),
             Event::Notice { notice, .. } => Some(notice.to_string()),
             Event::Error { re, text, .. } => Some(number(re) + text),
-            Event::Bye { sent, received } => Some(format!("bye: {sent} sent, {received} received")),
-            Event::Sent { .. } | Event::Message { .. } => None,
+            Event::Bye { sent, received } => {
+                self.model.me().map(|_| format!("bye: {sent} sent, {received} received"))
+            }
+            // A refusal ends the program, which says so itself.
+            Event::Refused { .. } | Event::Sent { .. } | Event::Message { .. } => None,
         }
     }
 
@@ -249,6 +252,7 @@ mod tests {
         let members = vec![MemberStatus { id: ANN, name: name("ann"), reached: Reached::Me, rtt: None }];
         let group = name("lobby");
         let events = [
+            ready(Some(name("127.0.0.1:7400"))),
             Event::Groups { re: None, groups: vec![] },
             Event::Groups { re: None, groups: vec![summary] },
             Event::Members { re: None, group, members },
@@ -257,7 +261,8 @@ mod tests {
         ];
         assert_eq!(
             shown(true, &events).1,
-            "there is no group yet: !j lobby makes one\n\
+            "you are ann, at 10.0.0.1:5000, signed in at 127.0.0.1:7400\n\
+             there is no group yet: !j lobby makes one\n\
              groups (!j GROUP joins one):\n  #lobby (fifo, 2 of 10)\n\
              in #lobby:\n  ann (you)\n\
              bob is heard again in #lobby\n\

@@ -1,0 +1,156 @@
+//! What a person asks for, done or put off.
+
+use bytes::Bytes;
+use decury_common::base::id::GroupName;
+use decury_common::base::time::Instant;
+use decury_common::endpoint::SendError;
+use decury_common::order::OrderKind;
+
+use super::place::{Leave, Place, Wish};
+use super::tracker_client::Ask;
+use super::{Command, ErrorCode, Event, Notice, Request, Session};
+
+/// A command about one group: settled which, perhaps not yet possible.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    pub(super) re: Option<u64>,
+    pub(super) group: GroupName,
+    action: Action,
+}
+
+/// What is to be done with the group.
+#[derive(Clone, Debug)]
+enum Action {
+    Join(Option<OrderKind>),
+    Switch,
+    Say(Bytes),
+    Members,
+    Leave,
+}
+
+impl Session {
+    /// Takes a command in; each is answered by at least one event that carries its line's number. To be called only
+    /// while [`Session::wants_input`] says so.
+    pub fn submit(&mut self, now: Instant, request: Request) {
+        let Request { re, command } = request;
+        match command {
+            Command::Join { group, order } => self.act(now, Task { re, group, action: Action::Join(order) }),
+            Command::Switch { group } => self.act(now, Task { re, group, action: Action::Switch }),
+            Command::Say { text } => self.act_on(now, re, None, Action::Say(text)),
+            Command::Members { group } => self.act_on(now, re, group, Action::Members),
+            Command::Leave { group } => self.act_on(now, re, group, Action::Leave),
+            Command::Groups => {
+                let ask = self.tracker.ask(now, Ask::Groups);
+                self.listings.insert(ask, re);
+            }
+            Command::Help { topic, text } => self.tell(Event::Help { re, topic, text }),
+            Command::Refuse { code, text } => self.error(re, code, text),
+            Command::Quit => self.finish(now),
+        }
+        self.drain_tracker(now);
+    }
+
+    /// Does what waited, if it is possible now.
+    pub(super) fn retry_waiting(&mut self, now: Instant) {
+        if let Some(task) = self.waiting.take() {
+            self.act(now, task);
+        }
+    }
+
+    /// The same for the current group if no other is named.
+    fn act_on(&mut self, now: Instant, re: Option<u64>, group: Option<GroupName>, action: Action) {
+        match group.or(self.current) {
+            Some(group) => self.act(now, Task { re, group, action }),
+            None => {
+                let text =
+                    "there is no current group; !j GROUP joins one, !w GROUP switches to one you are in";
+                self.error(re, ErrorCode::NoCurrentGroup, text.to_owned());
+            }
+        }
+    }
+
+    fn act(&mut self, now: Instant, task: Task) {
+        match self.places.get(&task.group) {
+            None => self.act_outside(now, task),
+            Some(&Place::Member { order, .. }) => self.act_inside(now, task, order),
+            Some(_) => self.put_off(task),
+        }
+    }
+
+    /// One line can wait; the person behind a second one is told.
+    fn put_off(&mut self, task: Task) {
+        match self.waiting {
+            None => self.waiting = Some(task),
+            Some(_) => self.error(task.re, ErrorCode::Busy, SendError::Busy.to_string()),
+        }
+    }
+
+    fn act_outside(&mut self, now: Instant, task: Task) {
+        let Task { re, group, action } = task;
+        match action {
+            Action::Join(order) => {
+                self.current = Some(group);
+                self.ask_to_join(now, group, Wish { re, order });
+            }
+            // Whether there is such a group, only the tracker can say.
+            _ if self.tracker.tracker().is_some() => {
+                let ask = self.tracker.ask(now, Ask::Members { group });
+                self.listings.insert(ask, re);
+            }
+            _ => self.not_a_member(re, group),
+        }
+    }
+
+    fn act_inside(&mut self, now: Instant, task: Task, order: OrderKind) {
+        let Task { re, group, action } = task;
+        match action {
+            Action::Join(wanted) => {
+                self.switch(re, group);
+                self.compare_orders(re, group, order, wanted);
+            }
+            Action::Switch => self.switch(re, group),
+            Action::Say(text) => self.say(now, re, group, text),
+            Action::Members => {
+                let members = self.endpoint.members(group);
+                self.tell(Event::Members { re, group, members });
+            }
+            Action::Leave => self.leave(now, group, Leave::Wished { re }),
+        }
+    }
+
+    fn switch(&mut self, re: Option<u64>, group: GroupName) {
+        self.current = Some(group);
+        self.tell(Event::Current { re, group: Some(group) });
+    }
+
+    fn say(&mut self, now: Instant, re: Option<u64>, group: GroupName, text: Bytes) {
+        match self.endpoint.send(now, group, text.clone()) {
+            Ok(id) => {
+                self.sent += 1;
+                self.tell(Event::Sent { re, group, id });
+            }
+            Err(SendError::Busy) if self.config.patient => {
+                self.put_off(Task { re, group, action: Action::Say(text) });
+            }
+            Err(error @ SendError::Busy) => self.error(re, ErrorCode::Busy, error.to_string()),
+            Err(error @ SendError::Size) => self.error(re, ErrorCode::TooLong, error.to_string()),
+            Err(SendError::NotAMember) => self.not_a_member(re, group),
+        }
+    }
+
+    pub(super) fn compare_orders(
+        &mut self,
+        re: Option<u64>,
+        group: GroupName,
+        order: OrderKind,
+        wanted: Option<OrderKind>,
+    ) {
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != order) {
+            self.notice(re, Notice::OrderDiffers { group, order, wanted });
+        }
+    }
+
+    pub(super) fn not_a_member(&mut self, re: Option<u64>, group: GroupName) {
+        self.error(re, ErrorCode::NotAMember, format!("you are not in #{group}; !j {group} joins it"));
+    }
+}

@@ -1,0 +1,165 @@
+//! A session's life: it starts, runs, does what was still asked for, leaves its groups, ends.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use decury_common::base::id::GroupName;
+use decury_common::base::time::Instant;
+use decury_common::machine::Wakeup;
+
+use super::place::{Leave, Place};
+use super::{ErrorCode, Event, Session};
+
+/// How long an end may take, whoever is dead.
+const END_WITHIN: Duration = Duration::from_millis(4_500);
+/// How much of it belongs to what was asked for before.
+const SETTLE_WITHIN: Duration = Duration::from_millis(2_000);
+
+/// Where a session stands.
+#[derive(Clone, Debug)]
+pub(super) enum Phase {
+    /// Signing in. Input is not taken yet.
+    Starting {
+        /// Then it goes on without a tracker.
+        until: Instant,
+    },
+    /// Input is taken.
+    Running,
+    /// No more input is taken; what it asked for is done first.
+    Settling {
+        /// Then it is left undone.
+        until: Instant,
+        /// Then the session ends.
+        end: Instant,
+    },
+    /// Groups are left.
+    Leaving {
+        /// Then the session ends.
+        end: Instant,
+    },
+    /// There is nothing more to come but the events that wait.
+    Ended(Ending),
+}
+
+/// Why a session ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was asked to.
+    Asked,
+    /// The tracker did not take it in; in words.
+    Refused(String),
+}
+
+impl Phase {
+    /// Whether nothing new is begun any more.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, Phase::Leaving { .. } | Phase::Ended(_))
+    }
+}
+
+impl Session {
+    /// There will be no more input: does what was asked for, leaves all groups, and ends within five seconds.
+    pub fn finish(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Starting { .. } | Phase::Running) {
+            self.phase = Phase::Settling { until: now + SETTLE_WITHIN, end: now + END_WITHIN };
+            self.phase_due(now);
+        }
+    }
+
+    /// Leaves all groups at once, and ends within five seconds.
+    pub fn quit(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Starting { .. } | Phase::Running => self.leave_all(now, now + END_WITHIN),
+            Phase::Settling { end, .. } => self.leave_all(now, end),
+            Phase::Leaving { .. } | Phase::Ended(_) => {}
+        }
+    }
+
+    /// Why the session has ended; `None` while it goes on, or while events wait to be taken.
+    pub fn ended(&self) -> Option<&Ending> {
+        match &self.phase {
+            Phase::Ended(ending) if self.events.is_empty() => Some(ending),
+            _ => None,
+        }
+    }
+
+    pub(super) fn phase_timeout(&self) -> Option<Wakeup> {
+        let (at, reason) = match self.phase {
+            Phase::Starting { until } => (until, "sign-in"),
+            Phase::Settling { until, .. } => (until, "settle"),
+            Phase::Leaving { end } => (end, "leave"),
+            Phase::Running | Phase::Ended(_) => return None,
+        };
+        Some(Wakeup { at, reason })
+    }
+
+    /// Goes on to the next phase if it is time, or if there is nothing to wait for.
+    pub(super) fn phase_due(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Starting { until } if until <= now => self.start(None),
+            Phase::Settling { until, end } if until <= now || self.is_settled() => self.leave_all(now, end),
+            Phase::Leaving { end } if end <= now || self.places.is_empty() => self.end(now, Ending::Asked),
+            _ => {}
+        }
+    }
+
+    /// Input is taken from now on.
+    pub(super) fn start(&mut self, tracker: Option<SocketAddr>) {
+        let (user, incarnation) = (self.config.name, self.config.incarnation);
+        let udp = self.config.addresses.first().copied();
+        let udp = udp.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
+        self.phase = Phase::Running;
+        self.tell(Event::Ready { user, udp, tracker, incarnation });
+    }
+
+    fn is_settled(&self) -> bool {
+        let joining = self.places.values().any(Place::is_joining);
+        self.waiting.is_none() && self.listings.is_empty() && !joining
+    }
+
+    /// Begins to leave. Every line that is still unanswered gets its answer.
+    fn leave_all(&mut self, now: Instant, end: Instant) {
+        self.phase = Phase::Leaving { end };
+        if let Some(task) = self.waiting.take() {
+            self.abandoned(task.re);
+        }
+        for re in std::mem::take(&mut self.listings).into_values() {
+            self.abandoned(re);
+        }
+        let groups: Vec<GroupName> = self.places.keys().copied().collect();
+        for group in groups {
+            self.leave_at_end(now, group);
+        }
+        self.phase_due(now);
+    }
+
+    fn leave_at_end(&mut self, now: Instant, group: GroupName) {
+        match self.places.get(&group) {
+            Some(&Place::Asking(wish)) => {
+                self.places.remove(&group);
+                self.abandoned(wish.re);
+            }
+            Some(&Place::Joining { wish, .. }) => {
+                self.abandoned(wish.re);
+                self.leave(now, group, Leave::GivenUp);
+            }
+            Some(Place::Member { .. }) => self.leave(now, group, Leave::Wished { re: None }),
+            Some(&Place::Leaving(Leave::Retry(wish))) => {
+                self.abandoned(wish.re);
+                self.places.insert(group, Place::Leaving(Leave::GivenUp));
+            }
+            Some(Place::Leaving(_)) | None => {}
+        }
+    }
+
+    fn abandoned(&mut self, re: Option<u64>) {
+        self.error(re, ErrorCode::Abandoned, "not done: the end came first".to_owned());
+    }
+
+    /// Says the last word.
+    pub(super) fn end(&mut self, now: Instant, ending: Ending) {
+        self.tracker.sign_out(now);
+        self.tell(Event::Bye { sent: self.sent, received: self.received });
+        self.phase = Phase::Ended(ending);
+    }
+}
