@@ -1,4 +1,16 @@
 //! One person's program: the engine behind every front end, and the front ends.
+//!
+//! [`session`] is the engine, sans-IO; [`ui`] turns lines into its commands and its events into lines. Behind feature
+//! `edge` are the program's own parts: arguments (`cli`), what is on the disk (`data`), where others can reach it
+//! (`addresses`), and the loop around all (`runtime`).
 
+#[cfg(feature = "edge")]
+mod addresses;
+#[cfg(feature = "edge")]
+pub mod cli;
+#[cfg(feature = "edge")]
+pub mod data;
+#[cfg(feature = "edge")]
+pub mod runtime;
 pub mod session;
 pub mod ui;

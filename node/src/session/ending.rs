@@ -10,8 +10,8 @@ use decury_common::machine::Wakeup;
 use super::place::{Leave, Place};
 use super::{ErrorCode, Event, Session};
 
-/// How long an end may take, whoever is dead.
-const END_WITHIN: Duration = Duration::from_millis(4_500);
+/// How long an end may take, whoever is dead; the rest of the five seconds promised belongs to the driver.
+const END_WITHIN: Duration = Duration::from_millis(4_200);
 /// How much of it belongs to what was asked for before.
 const SETTLE_WITHIN: Duration = Duration::from_millis(2_000);
 
@@ -75,10 +75,10 @@ impl Session {
         }
     }
 
-    /// Why the session has ended; `None` while it goes on, or while events wait to be taken.
+    /// Why the session has ended; `None` while it goes on. The last events may still wait to be taken.
     pub fn ended(&self) -> Option<&Ending> {
         match &self.phase {
-            Phase::Ended(ending) if self.events.is_empty() => Some(ending),
+            Phase::Ended(ending) => Some(ending),
             _ => None,
         }
     }
@@ -124,7 +124,7 @@ impl Session {
             self.abandoned(task.re);
         }
         for re in std::mem::take(&mut self.listings).into_values() {
-            self.abandoned(re);
+            self.unheard(re);
         }
         let groups: Vec<GroupName> = self.places.keys().copied().collect();
         for group in groups {
@@ -137,7 +137,7 @@ impl Session {
         match self.places.get(&group) {
             Some(&Place::Asking(wish)) => {
                 self.places.remove(&group);
-                self.abandoned(wish.re);
+                self.unheard(wish.re);
             }
             Some(&Place::Joining { wish, .. }) => {
                 self.abandoned(wish.re);
@@ -154,6 +154,11 @@ impl Session {
 
     fn abandoned(&mut self, re: Option<u64>) {
         self.error(re, ErrorCode::Abandoned, "not done: the end came first".to_owned());
+    }
+
+    fn unheard(&mut self, re: Option<u64>) {
+        let text = "no tracker has answered, and the end came first";
+        self.error(re, ErrorCode::TrackerUnavailable, text.to_owned());
     }
 
     /// Says the last word.

@@ -110,7 +110,7 @@ impl<M: Write, T: Write> FrontEnd for LineMode<M, T> {
         if let Some(words) = self.words(event) {
             // What was said before stands before. Whether anybody reads the rest is no reason to end.
             self.messages.flush()?;
-            _ = writeln!(self.told, "{words}");
+            _ = self.told.write_all(format!("{words}\n").as_bytes());
         }
         Ok(())
     }

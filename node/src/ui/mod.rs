@@ -1,7 +1,7 @@
 //! Front ends: text in, commands out; events in, text out. None of them holds protocol state.
 //!
-//! [`input`] turns lines into commands for all of them, [`model`] keeps what all of them show. [`line`](mod@line) is for people
-//! and pipes, [`json`] for programs. The threads that a front end runs on are in `threads`.
+//! [`input`] turns lines into commands for all of them, [`model`] keeps what all of them show. [`line`](mod@line) is
+//! for people and pipes, [`json`] for programs. The threads that a front end runs on are in `threads` (feature `edge`).
 
 mod commands;
 pub mod input;
@@ -9,6 +9,8 @@ pub mod json;
 pub mod line;
 pub mod lines;
 pub mod model;
+#[cfg(feature = "edge")]
+pub mod threads;
 
 use std::io;
 

@@ -1,0 +1,302 @@
+//! The command line and the environment, checked: what a start is asked for.
+
+use std::io::{self, BufRead, Write};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Parser;
+use clap::builder::FalseyValueParser;
+use decury_common::base::duration::parse_duration;
+use decury_common::base::id::{GroupName, UserName};
+use decury_common::order::OrderKind;
+
+/// The shortest and the longest time to suspicion that make sense.
+const SUSPECT_AFTER: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(3600);
+
+/// Talk in groups of at most ten: every message arrives, in order, whoever crashes.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "node",
+    version,
+    after_help = "Every option can come from the environment: DECURY_NAME, \
+    DECURY_TRACKER, ... Commands while running: !help. RUST_LOG=info shows a log on stderr."
+)]
+pub struct Args {
+    /// Who you are: 1 to 50 letters, digits, '.', '_' or '-' (asked for on a terminal when missing)
+    #[arg(long, env = "DECURY_NAME", value_name = "USER")]
+    pub name: Option<UserName>,
+
+    /// Where the tracker is, as host:port; several are its replicas
+    #[arg(long, env = "DECURY_TRACKER", value_name = "ADDR", value_delimiter = ',',
+        default_value = "127.0.0.1:7400", value_parser = host_and_port)]
+    pub tracker: Vec<String>,
+
+    /// Run a tracker inside this process, and use it in place of --tracker [at 127.0.0.1:7400 if no ADDR is named]
+    #[arg(long, env = "DECURY_HOST", value_name = "ADDR", num_args = 0..=1, require_equals = true,
+        default_missing_value = "127.0.0.1:7400", value_parser = address_and_port)]
+    pub host: Option<SocketAddr>,
+
+    /// The UDP address to talk from; port 0 picks a free one
+    #[arg(long, env = "DECURY_BIND", value_name = "ADDR", default_value = "0.0.0.0:0",
+        value_parser = address)]
+    pub bind: SocketAddr,
+
+    /// Where others can reach this node, in place of its interfaces' addresses
+    #[arg(long, env = "DECURY_ADVERTISE", value_name = "ADDR", value_delimiter = ',', value_parser = address)]
+    pub advertise: Vec<SocketAddr>,
+
+    /// The directory for what this node keeps; used by one running node [default: <XDG state>/decury/USER]
+    #[arg(long, env = "DECURY_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+
+    /// A group to join at the start, with the order (fifo or causal) to create it with; the last one is current
+    #[arg(long, env = "DECURY_JOIN", value_name = "GROUP[:ORDER]", value_delimiter = ',')]
+    pub join: Vec<Join>,
+
+    /// How to show things: line is for people and pipes, json for programs
+    #[arg(long, env = "DECURY_UI", value_name = "auto|line|json", default_value = "auto")]
+    pub ui: Ui,
+
+    /// How long a member may be silent before it is suspected: a number with us, ms or s
+    #[arg(long, env = "DECURY_SUSPECT_AFTER", value_name = "DURATION", default_value = "2s",
+        value_parser = suspect_after)]
+    pub suspect_after: Duration,
+
+    /// Do not end at the end of the input
+    #[arg(long, env = "DECURY_STAY", value_parser = FalseyValueParser::new())]
+    pub stay: bool,
+
+    #[command(flatten)]
+    later: Later,
+}
+
+/// Options of later versions: named here so that they are refused for what they are.
+#[derive(Clone, Debug, clap::Args)]
+struct Later {
+    #[arg(long, hide = true, value_parser = not_in_this_version)]
+    tracker_key: Option<Nothing>,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = not_in_this_version)]
+    no_tracker: Option<Nothing>,
+    #[arg(long, hide = true, value_parser = not_in_this_version)]
+    peer: Option<Nothing>,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = not_in_this_version)]
+    discover: Option<Nothing>,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = not_in_this_version)]
+    web: Option<Nothing>,
+    #[arg(long, hide = true, value_parser = not_in_this_version)]
+    fault: Option<Nothing>,
+}
+
+/// The value of an option that is never accepted.
+#[derive(Clone, Debug)]
+enum Nothing {}
+
+/// How to show things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ui {
+    /// For people, and for pipes.
+    Line,
+    /// For programs.
+    Json,
+}
+
+/// A group to join at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Join {
+    /// Which.
+    pub group: GroupName,
+    /// The order to create it with.
+    pub order: Option<OrderKind>,
+}
+
+impl FromStr for Ui {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Ui, String> {
+        match text {
+            "auto" | "line" => Ok(Ui::Line),
+            "json" => Ok(Ui::Json),
+            "tui" => Err("the full screen is not in this version".to_owned()),
+            _ => Err("it is one of auto, line, json".to_owned()),
+        }
+    }
+}
+
+impl FromStr for Join {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Join, String> {
+        let (group, order) = match text.split_once(':') {
+            Some((group, order)) => (group, Some(order.parse::<OrderKind>().map_err(|bad| bad.to_string())?)),
+            None => (text, None),
+        };
+        if let Some(order @ (OrderKind::Total | OrderKind::Safe)) = order {
+            return Err(format!("the order {order} is not in this version"));
+        }
+        let group = group.parse().map_err(|bad: decury_common::base::id::BadName| bad.to_string())?;
+        Ok(Join { group, order })
+    }
+}
+
+impl Args {
+    /// The trackers' addresses; asks the system's resolver. The error is a sentence.
+    pub fn resolve_trackers(&self) -> Result<Vec<SocketAddr>, String> {
+        let mut all = Vec::new();
+        for tracker in &self.tracker {
+            let found = tracker.to_socket_addrs();
+            let found = found.map_err(|error| format!("the tracker {tracker} cannot be found: {error}"))?;
+            all.extend(found);
+        }
+        Ok(all)
+    }
+}
+
+/// Asks a person for a name until there is one; `None` at the end of the input.
+pub fn ask_name(input: &mut impl BufRead, screen: &mut impl Write) -> io::Result<Option<UserName>> {
+    loop {
+        write!(screen, "your name: ")?;
+        screen.flush()?;
+        let mut line = String::new();
+        if input.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        match line.trim().parse() {
+            Ok(name) => return Ok(Some(name)),
+            Err(bad) => writeln!(screen, "{bad}")?,
+        }
+    }
+}
+
+fn not_in_this_version(_: &str) -> Result<Nothing, String> {
+    Err("this option is not in this version".to_owned())
+}
+
+/// An IP address with a port, or without one: then it is 0.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let with_port = text.parse().or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)));
+    with_port.map_err(|_| "it is an IP address, with :PORT if need be".to_owned())
+}
+
+/// An address with its port; a host's name stands for its first address.
+fn address_and_port(text: &str) -> Result<SocketAddr, String> {
+    let found = text.to_socket_addrs().ok().and_then(|mut addrs| addrs.next());
+    found.ok_or_else(|| "it is HOST:PORT, as in 0.0.0.0:7400".to_owned())
+}
+
+fn host_and_port(text: &str) -> Result<String, String> {
+    let port =
+        text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(1..)) => Ok(text.to_owned()),
+        _ => Err("it is HOST:PORT".to_owned()),
+    }
+}
+
+fn suspect_after(text: &str) -> Result<Duration, String> {
+    let duration = parse_duration(text).map_err(|bad| bad.to_string())?;
+    if SUSPECT_AFTER.contains(&duration) {
+        return Ok(duration);
+    }
+    Err("it is from 10ms to 3600s".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Args, String> {
+        let all = std::iter::once(&"node").chain(arguments);
+        Args::try_parse_from(all).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory as _;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn nothing_needs_to_be_said() {
+        let args = parse(&[]).unwrap();
+        assert_eq!(args.tracker, ["127.0.0.1:7400"]);
+        assert_eq!(args.resolve_trackers().unwrap(), ["127.0.0.1:7400".parse().unwrap()]);
+        assert_eq!((args.host, args.ui, args.stay), (None, Ui::Line, false));
+        assert_eq!(args.suspect_after, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn everything_can_be_said() {
+        let args = parse(&[
+            "--name",
+            "ann",
+            "--tracker",
+            "10.0.0.1:1,10.0.0.2:2",
+            "--host=0.0.0.0:7",
+            "--bind",
+            "127.0.0.1",
+            "--advertise",
+            "192.0.2.1",
+            "--join",
+            "a",
+            "--join",
+            "b:fifo",
+            "--ui",
+            "json",
+            "--suspect-after",
+            "1.5s",
+            "--stay",
+        ])
+        .unwrap();
+        assert_eq!(args.name.unwrap().as_str(), "ann");
+        assert_eq!(args.tracker, ["10.0.0.1:1", "10.0.0.2:2"]);
+        assert_eq!(args.host, Some("0.0.0.0:7".parse().unwrap()));
+        assert_eq!(args.bind, "127.0.0.1:0".parse().unwrap());
+        assert_eq!(args.advertise, ["192.0.2.1:0".parse().unwrap()]);
+        let joins: Vec<_> = args.join.iter().map(|join| (join.group.as_str(), join.order)).collect();
+        assert_eq!(joins, [("a", None), ("b", Some(OrderKind::Fifo))]);
+        assert_eq!((args.ui, args.stay), (Ui::Json, true));
+        assert_eq!(args.suspect_after, Duration::from_millis(1500));
+        assert_eq!(parse(&["--host"]).unwrap().host, Some("127.0.0.1:7400".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (arguments, words) in [
+            (&["--nmae", "ann"][..], "--name"),
+            (&["--name", "a b"], "1 to 50 letters"),
+            (&["--tracker", "localhost"], "HOST:PORT"),
+            (&["--tracker", "x:0"], "HOST:PORT"),
+            (&["--bind", "here"], "IP address"),
+            (&["--host=here"], "HOST:PORT"),
+            (&["--join", "a b"], "1 to 50 letters"),
+            (&["--join", "a:sorted"], "fifo, causal"),
+            (&["--join", "a:total"], "not in this version"),
+            (&["--ui", "tui"], "not in this version"),
+            (&["--ui", "web"], "auto, line, json"),
+            (&["--suspect-after", "2"], "500ms"),
+            (&["--suspect-after=-2s"], "500ms"),
+            (&["--suspect-after", "1us"], "10ms to 3600s"),
+            (&["--web", "127.0.0.1:1"], "not in this version"),
+            (&["--discover"], "not in this version"),
+            (&["--no-tracker"], "not in this version"),
+            (&["--peer", "127.0.0.1:1"], "not in this version"),
+            (&["--fault", "loss=0.1"], "not in this version"),
+            (&["--tracker-key", "k"], "not in this version"),
+        ] {
+            let error = parse(arguments).unwrap_err();
+            assert!(error.contains(words), "{arguments:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_person_is_asked_until_the_name_is_good() {
+        let mut screen = Vec::new();
+        let name = ask_name(&mut &b"a b\n\n ann \nrest"[..], &mut screen).unwrap();
+        assert_eq!(name.unwrap().as_str(), "ann");
+        assert_eq!(String::from_utf8(screen).unwrap().matches("your name: ").count(), 3);
+        assert_eq!(ask_name(&mut &b"a b\n"[..], &mut Vec::new()).unwrap(), None);
+    }
+}

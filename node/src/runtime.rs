@@ -1,0 +1,264 @@
+//! The program around the session: sockets, signals, front end, and the loop that turns between them.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, IsTerminal as _, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+use decury_common::base::id::{Incarnation, UserName};
+use decury_common::base::time::Instant;
+use decury_common::edge::{Driver, NoEntropy, random_u64, token};
+use decury_common::machine::{Machine as _, StreamMachine as _, Wakeup};
+use decury_tracker::host::{self, Hosted, StartError};
+use mio::Interest;
+use signal_hook::consts::signal::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+use thiserror::Error;
+
+use crate::addresses;
+use crate::cli::{Args, Ui};
+use crate::data::{DataDir, DataError};
+use crate::session::{Command, Config, Ending, Request, Session};
+use crate::ui::json::JsonMode;
+use crate::ui::line::{LineMode, Settings};
+use crate::ui::threads::{Input, Output, Read};
+
+/// Lines taken in one turn of the loop: a flood of them must not keep it from the network.
+const LINES_PER_TURN: usize = 256;
+/// Events shown in one turn.
+const EVENTS_PER_TURN: usize = 1_024;
+/// What is left to be sent or shown when the session has ended may take so long: somebody may have stalled.
+const FLUSH_WITHIN: Duration = Duration::from_millis(300);
+/// Bytes of output gathered before they are written, unless nothing more waits.
+const OUTPUT_BYTES: usize = 64 * 1024;
+
+/// Why a node could not start, or not go on. Each is one sentence to a person.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The data directory.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The tracker inside this process.
+    #[error("--host: {0}")]
+    Host(#[from] StartError),
+    /// A tracker's name does not resolve.
+    #[error("{0}")]
+    Tracker(String),
+    /// The UDP socket.
+    #[error("cannot bind the UDP address {0}: {1}")]
+    Bind(SocketAddr, io::Error),
+    /// No randomness.
+    #[error(transparent)]
+    Entropy(#[from] NoEntropy),
+    /// The tracker does not take this node in.
+    #[error("{0}")]
+    Refused(String),
+    /// Nobody reads any more.
+    #[error("the output cannot be written any more: {0}")]
+    Output(io::Error),
+    /// The system refuses something it usually grants.
+    #[error("the system refuses: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs a node until it is asked to end, or cannot go on.
+pub fn run(args: &Args, name: UserName) -> Result<(), RunError> {
+    let path = args.data.clone().map_or_else(|| DataDir::default_path(name), Ok)?;
+    let _data = DataDir::open(&path)?;
+    let hosted = args.host.map(|addr| Hosted::start(host::Options::at(addr))).transpose()?;
+    let trackers = match &hosted {
+        Some(hosted) => vec![hosted_at(hosted)],
+        None => args.resolve_trackers().map_err(RunError::Tracker)?,
+    };
+    let mut driver = Driver::new()?;
+    let bound = driver.bind_udp(args.bind).map_err(|error| RunError::Bind(args.bind, error))?;
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    driver.registry().register(&mut signals, token::SIGNALS, Interest::READABLE)?;
+
+    let config = Config {
+        name,
+        incarnation: Incarnation(random_u64()?),
+        addresses: addresses::dialable(bound, &args.advertise),
+        trackers: trackers.clone(),
+        suspect_after: args.suspect_after,
+        seed: random_u64()?,
+        patient: !io::stdin().is_terminal(),
+    };
+    let output = output(&driver, args.ui, trackers)?;
+    let input = Input::spawn(driver.waker(), || BufReader::new(io::stdin()))?;
+    let session = Session::new(config, driver.now());
+    let first = first_requests(args);
+    Runtime { driver, signals, session, first, input: Some(input), output, stay: args.stay, quit: false }
+        .run()
+}
+
+/// Where this process finds the tracker inside it. If others can use it, they are told where.
+fn hosted_at(hosted: &Hosted) -> SocketAddr {
+    let mut addr = hosted.address();
+    if addr.ip().is_unspecified() {
+        for reachable in hosted.reachable_at() {
+            tell(&format!("tracker for others: --tracker {reachable}"));
+        }
+        addr.set_ip(if addr.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    addr
+}
+
+/// A line to the person. Nobody may be listening, which changes nothing.
+fn tell(line: &str) {
+    _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+fn output(driver: &Driver, ui: Ui, trackers: Vec<SocketAddr>) -> io::Result<Output> {
+    let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let messages = BufWriter::with_capacity(OUTPUT_BYTES, stdout);
+    match ui {
+        Ui::Json => Output::spawn(driver.waker(), JsonMode::new(messages)),
+        Ui::Line => {
+            let interactive = is_interactive();
+            let settings = Settings { interactive, trackers };
+            Output::spawn(driver.waker(), LineMode::new(messages, io::stderr(), settings))
+        }
+    }
+}
+
+fn is_interactive() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// What is done before the first line is read: a person who named no group is shown which there are.
+fn first_requests(args: &Args) -> VecDeque<Request> {
+    let join = |join: &crate::cli::Join| Command::Join { group: join.group, order: join.order };
+    let mut commands: VecDeque<Command> = args.join.iter().map(join).collect();
+    if commands.is_empty() && args.ui == Ui::Line && is_interactive() {
+        commands.push_back(Command::Groups);
+    }
+    commands.into_iter().map(|command| Request { re: None, command }).collect()
+}
+
+struct Runtime {
+    driver: Driver,
+    signals: Signals,
+    session: Session,
+    first: VecDeque<Request>,
+    /// Nothing once it has ended.
+    input: Option<Input>,
+    output: Output,
+    stay: bool,
+    /// A signal has asked for the end; a second one does not wait for it.
+    quit: bool,
+}
+
+impl Runtime {
+    fn run(mut self) -> Result<(), RunError> {
+        let mut flushed_by = None;
+        loop {
+            let now = self.wait(flushed_by)?;
+            if self.driver.has_event(token::SIGNALS) && self.handle_signals(now) {
+                return Ok(());
+            }
+            self.driver.receive(&mut self.session);
+            self.driver.receive_streams(&mut self.session);
+            self.take_input(now);
+            self.transmit();
+            let more = self.show_events(now);
+            if self.output.has_failed() {
+                self.session.quit(now);
+            }
+            if self.session.ended().is_some() {
+                let by = *flushed_by.get_or_insert(now + FLUSH_WITHIN);
+                if now >= by || (!more && self.driver.streams_idle()) {
+                    return self.end();
+                }
+            }
+        }
+    }
+
+    /// Sleeps until there is something to do.
+    fn wait(&mut self, flushed_by: Option<Instant>) -> io::Result<Instant> {
+        let own = flushed_by.map(|at| Wakeup { at, reason: "flush" });
+        let machines = Wakeup::earliest(self.session.poll_timeout(), self.session.poll_stream_timeout());
+        if self.session.wants_input()
+            && (!self.first.is_empty() || self.input.as_ref().is_some_and(|input| !input.may_sleep()))
+        {
+            self.driver.stay_awake();
+        }
+        self.driver.wait(Wakeup::earliest(own, machines))
+    }
+
+    /// True when the end is not to be waited for any more.
+    fn handle_signals(&mut self, now: Instant) -> bool {
+        for _signal in self.signals.pending() {
+            if std::mem::replace(&mut self.quit, true) {
+                return true;
+            }
+            self.session.quit(now);
+        }
+        false
+    }
+
+    fn take_input(&mut self, now: Instant) {
+        for _ in 0..LINES_PER_TURN {
+            if !self.session.wants_input() {
+                return;
+            }
+            let request = match (self.first.pop_front(), &self.input) {
+                (Some(request), _) => request,
+                (None, None) => return,
+                (None, Some(input)) => match input.take() {
+                    Read::Request(request) => request,
+                    Read::Nothing => return,
+                    Read::End => {
+                        self.input = None;
+                        if !self.stay {
+                            self.session.finish(now);
+                        }
+                        return;
+                    }
+                },
+            };
+            self.session.submit(now, request);
+        }
+        self.driver.stay_awake();
+    }
+
+    fn transmit(&mut self) {
+        self.driver.transmit(&mut self.session);
+        self.driver.transmit_streams(&mut self.session);
+    }
+
+    /// Hands events over while there is room for them. Returns whether any are left.
+    fn show_events(&mut self, now: Instant) -> bool {
+        let mut at = None;
+        for _ in 0..EVENTS_PER_TURN {
+            if !self.output.has_room() {
+                return true;
+            }
+            let Some(event) = self.session.poll_event(now) else {
+                if at.is_some() {
+                    // What was taken may have made room, or asked for something.
+                    self.transmit();
+                }
+                return false;
+            };
+            let at = *at.get_or_insert_with(|| self.driver.clock().unix_micros(now));
+            self.output.show(at, event);
+        }
+        self.driver.stay_awake();
+        true
+    }
+
+    fn end(self) -> Result<(), RunError> {
+        let refused = match self.session.ended() {
+            Some(Ending::Refused(why)) => Some(why.clone()),
+            Some(Ending::Asked) | None => None,
+        };
+        match (self.output.close(FLUSH_WITHIN), refused) {
+            (Some(error), _) => Err(RunError::Output(error)),
+            (None, Some(why)) => Err(RunError::Refused(why)),
+            (None, None) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The threads that a front end runs on: one reads lines, one shows events. Neither can keep the loop from its work,
+//! and the loop can drown neither: both queues are bounded.
+
+use std::io::{self, BufRead};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+use decury_common::edge::Waker;
+
+use super::lines::LineReader;
+use super::{FrontEnd, input};
+use crate::session::{Event, Request};
+
+/// Lines read ahead.
+const LINES: usize = 64;
+/// Events that wait to be shown. Deliveries stop at this bound, and with them, in the end, their senders.
+const EVENTS: usize = 512;
+
+/// Wakes the loop, but only one that is about to sleep: a busy loop looks by itself.
+#[derive(Debug)]
+struct Bell {
+    waker: Waker,
+    armed: AtomicBool,
+}
+
+impl Bell {
+    fn new(waker: Waker) -> Arc<Bell> {
+        Arc::new(Bell { waker, armed: AtomicBool::new(false) })
+    }
+
+    /// The loop is going to sleep. It must look once more after this call.
+    fn arm(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    fn ring(&self) {
+        if self.armed.swap(false, Ordering::SeqCst) {
+            self.waker.wake();
+        }
+    }
+}
+
+/// The reading thread's other end.
+#[derive(Debug)]
+pub struct Input {
+    requests: Receiver<Request>,
+    bell: Arc<Bell>,
+}
+
+/// What there is to read.
+#[derive(Debug)]
+pub enum Read {
+    /// A line that asks for something.
+    Request(Request),
+    /// Nothing at the moment.
+    Nothing,
+    /// Nothing, for ever.
+    End,
+}
+
+impl Input {
+    /// Starts to read lines from what `open` gives. It is called on the reading thread. Fails if the system has no
+    /// thread to give.
+    pub fn spawn<R: BufRead>(waker: Waker, open: impl FnOnce() -> R + Send + 'static) -> io::Result<Input> {
+        let bell = Bell::new(waker);
+        let (sender, requests) = bounded(LINES);
+        let ring = bell.clone();
+        thread::Builder::new().name("input".to_owned()).spawn(move || {
+            read(open(), &sender, &ring);
+            drop(sender);
+            ring.ring();
+        })?;
+        Ok(Input { requests, bell })
+    }
+
+    /// Takes the next line.
+    pub fn take(&self) -> Read {
+        match self.requests.try_recv() {
+            Ok(request) => Read::Request(request),
+            Err(TryRecvError::Empty) => Read::Nothing,
+            Err(TryRecvError::Disconnected) => Read::End,
+        }
+    }
+
+    /// Whether the loop may sleep as far as input goes; new lines wake it then.
+    pub fn may_sleep(&self) -> bool {
+        self.bell.arm();
+        self.requests.is_empty()
+    }
+}
+
+fn read(input: impl BufRead, sender: &Sender<Request>, bell: &Bell) {
+    let mut lines = LineReader::new(input);
+    for number in 1.. {
+        let command = match lines.next_line() {
+            Ok(Some(line)) => input::parse(line),
+            Ok(None) => return,
+            Err(error) => {
+                log::error!("input ends: {error}");
+                return;
+            }
+        };
+        let Some(command) = command else { continue };
+        if sender.send(Request { re: Some(number), command }).is_err() {
+            return;
+        }
+        bell.ring();
+    }
+}
+
+/// The showing thread's other end.
+#[derive(Debug)]
+pub struct Output {
+    events: Sender<(u64, Event)>,
+    bell: Arc<Bell>,
+    /// What made the thread end, if it was an error; disconnected when it has ended.
+    failure: Receiver<io::Error>,
+}
+
+impl Output {
+    /// Starts to show events. Fails if the system has no thread to give.
+    pub fn spawn(waker: Waker, front_end: impl FrontEnd + Send + 'static) -> io::Result<Output> {
+        let bell = Bell::new(waker);
+        let (events, receiver) = bounded(EVENTS);
+        let (failed, failure) = bounded(1);
+        let ring = bell.clone();
+        thread::Builder::new().name("output".to_owned()).spawn(move || {
+            if let Err(error) = show(front_end, &receiver, &ring) {
+                _ = failed.send(error);
+                ring.waker.wake();
+            }
+        })?;
+        Ok(Output { events, bell, failure })
+    }
+
+    /// Whether an event would be taken at once. If not, the loop is woken when one will be.
+    pub fn has_room(&self) -> bool {
+        if !self.events.is_full() || self.has_failed() {
+            return true;
+        }
+        self.bell.arm();
+        !self.events.is_full()
+    }
+
+    /// Shows an event that happened at `at` (microseconds since 1970). One that nobody can see any more is dropped.
+    pub fn show(&self, at: u64, event: Event) {
+        if self.events.send((at, event)).is_err() {
+            log::debug!("an event is not shown: the output has ended");
+        }
+    }
+
+    /// Whether nothing can be shown any more.
+    pub fn has_failed(&self) -> bool {
+        !self.failure.is_empty()
+    }
+
+    /// Waits until all is shown, but no longer than `within`: whoever should read it may have stalled. The error, if
+    /// there was one.
+    pub fn close(self, within: Duration) -> Option<io::Error> {
+        drop(self.events);
+        self.failure.recv_timeout(within).ok()
+    }
+}
+
+/// Shows events until there will be none, and flushes whenever no more wait.
+fn show(mut front_end: impl FrontEnd, events: &Receiver<(u64, Event)>, bell: &Bell) -> io::Result<()> {
+    while let Ok((at, event)) = events.recv() {
+        front_end.show(at, &event)?;
+        while let Ok((at, event)) = events.try_recv() {
+            front_end.show(at, &event)?;
+            if events.len() <= EVENTS / 2 {
+                bell.ring();
+            }
+        }
+        front_end.flush()?;
+        bell.ring();
+    }
+    Ok(())
+}

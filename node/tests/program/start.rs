@@ -1,0 +1,135 @@
+//! Starts that fail, each with one clear line, and starts that do not.
+
+use std::net::{TcpListener, UdpSocket};
+
+use crate::run::{Node, Scratch, program};
+
+/// Exit code and stderr of a start without input.
+fn outcome(arguments: &[&str]) -> (Option<i32>, String) {
+    let child = program(arguments).spawn().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.stdout, b"", "{arguments:?}");
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+fn assert_one_line(text: &str, words: &str) {
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.contains(words), "{text}");
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_says_why() {
+    for (arguments, words) in [
+        (&["--nmae", "ann"][..], "--nmae"),
+        (&["--name", "a b"], "1 to 50 letters"),
+        (&["--name", "ann", "--ui", "tui"], "not in this version"),
+        (&["--name", "ann", "--web", "127.0.0.1:8000"], "not in this version"),
+        (&["--name", "ann", "--tracker", "nowhere"], "HOST:PORT"),
+    ] {
+        let (code, stderr) = outcome(arguments);
+        assert_eq!(code, Some(2), "{arguments:?}");
+        assert!(stderr.contains(words), "{stderr}");
+    }
+}
+
+#[test]
+fn without_a_name_and_a_terminal_it_says_what_is_missing() {
+    let (code, stderr) = outcome(&[]);
+    assert_eq!(code, Some(2));
+    assert_one_line(&stderr, "--name");
+}
+
+#[test]
+fn help_and_version_are_on_stdout() {
+    for (argument, words) in [("--help", "--suspect-after"), ("--version", "node ")] {
+        let output = program(&[argument]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert!(String::from_utf8(output.stdout).unwrap().contains(words));
+    }
+}
+
+#[test]
+fn a_port_in_use_is_told_in_one_line() {
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let data = Scratch::new();
+    let host = format!("--host={}", tcp.local_addr().unwrap());
+    let (code, stderr) = outcome(&["--name", "ann", "--data", data.path(), &host]);
+    assert_eq!(code, Some(1));
+    assert_one_line(&stderr, "already");
+    let bind = udp.local_addr().unwrap().to_string();
+    let (code, stderr) = outcome(&["--name", "ann", "--data", data.path(), "--bind", &bind]);
+    assert_eq!(code, Some(1));
+    assert_one_line(&stderr, "in use");
+}
+
+#[test]
+fn a_data_directory_belongs_to_one_running_node() {
+    let data = Scratch::new();
+    let (first, _) = Node::hosting("ann", &["--data", data.path()]);
+    let (code, stderr) = outcome(&["--name", "bob", "--data", data.path()]);
+    assert_eq!(code, Some(1));
+    assert_one_line(&stderr, "another running node");
+    assert_eq!(first.ended().code(), Some(0));
+    let (second, _) = Node::hosting("bob", &["--data", data.path()]);
+    assert_eq!(second.ended().code(), Some(0));
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_is_told_in_one_line() {
+    let (code, stderr) = outcome(&["--name", "ann", "--data", "/dev/null/ann"]);
+    assert_eq!(code, Some(1));
+    assert_one_line(&stderr, "/dev/null/ann");
+}
+
+#[test]
+fn a_name_that_is_taken_ends_the_start() {
+    let (first, tracker) = Node::hosting("ann", &[]);
+    let second = Node::start("ann", &["--tracker", &tracker]).ended_by_itself();
+    assert_eq!(second.code(), Some(1));
+    let names: Vec<_> = second.events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["error", "bye"]);
+    assert_eq!(second.events[0]["code"], "name_taken");
+    assert_one_line(&second.stderr, "already signed in as ann");
+    assert_eq!(first.ended().code(), Some(0));
+}
+
+#[test]
+fn it_is_ready_without_a_tracker_and_goes_on_when_one_comes() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut node = Node::start("ann", &["--tracker", &free.to_string()]);
+    assert!(node.wait_for("ready")["tracker"].is_null());
+    let (host, _) = Node::hosting("bob", &[&format!("--host={free}")]);
+    assert_eq!(node.wait_for("notice")["kind"], "tracker_back");
+    node.type_line("!g");
+    assert_eq!(node.answer(1)["event"], "groups");
+    drop(host);
+    assert_eq!(node.wait_for("notice")["kind"], "tracker_lost");
+    assert_eq!(node.ended().code(), Some(0));
+}
+
+#[test]
+fn options_can_come_from_the_environment() {
+    let data = Scratch::new();
+    let environment = [
+        ("NAME", "ann"),
+        ("HOST", "127.0.0.1:0"),
+        ("UI", "json"),
+        ("DATA", data.path()),
+        ("BIND", "127.0.0.1"),
+    ];
+    let mut command = program(&[]);
+    for (name, value) in environment {
+        command.env(format!("DECURY_{name}"), value);
+    }
+    let output = command.spawn().unwrap().wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(stdout.starts_with("{\"event\":\"ready\"") && stdout.contains("\"user\":\"ann\""), "{stdout}");
+    let (code, stderr) = {
+        let output = program(&[]).env("DECURY_NAME", "a b").output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("1 to 50 letters"), "{stderr}");
+}
