@@ -147,7 +147,7 @@ struct Runtime {
     input: Option<Input>,
     output: Output,
     stay: bool,
-    /// A signal has asked for the end; a second one does not wait for it.
+    /// The end has been asked for; a signal does not wait for it any more.
     quit: bool,
 }
 
@@ -157,16 +157,15 @@ impl Runtime {
         loop {
             let now = self.wait(flushed_by)?;
             if self.driver.has_event(token::SIGNALS) && self.handle_signals(now) {
-                return Ok(());
+                return self.end();
+            }
+            if self.output.has_failed() {
+                self.quit(now);
             }
             self.driver.receive(&mut self.session);
             self.driver.receive_streams(&mut self.session);
             self.take_input(now);
-            self.transmit();
-            let more = self.show_events(now);
-            if self.output.has_failed() {
-                self.session.quit(now);
-            }
+            let more = self.send_and_show(now);
             if self.session.ended().is_some() {
                 let by = *flushed_by.get_or_insert(now + FLUSH_WITHIN);
                 if now >= by || (!more && self.driver.streams_idle()) {
@@ -188,15 +187,20 @@ impl Runtime {
         self.driver.wait(Wakeup::earliest(own, machines))
     }
 
-    /// True when the end is not to be waited for any more.
+    /// True when the end is not to be waited for any more: a second signal.
     fn handle_signals(&mut self, now: Instant) -> bool {
         for _signal in self.signals.pending() {
-            if std::mem::replace(&mut self.quit, true) {
+            if self.quit {
                 return true;
             }
-            self.session.quit(now);
+            self.quit(now);
         }
         false
+    }
+
+    fn quit(&mut self, now: Instant) {
+        self.quit = true;
+        self.session.quit(now);
     }
 
     fn take_input(&mut self, now: Instant) {
@@ -224,30 +228,31 @@ impl Runtime {
         self.driver.stay_awake();
     }
 
-    fn transmit(&mut self) {
-        self.driver.transmit(&mut self.session);
-        self.driver.transmit_streams(&mut self.session);
-    }
-
-    /// Hands events over while there is room for them. Returns whether any are left.
-    fn show_events(&mut self, now: Instant) -> bool {
-        let mut at = None;
-        for _ in 0..EVENTS_PER_TURN {
-            if !self.output.has_room() {
+    /// Sends, then hands events over while there is room for them, and again: what was taken may have made room, or
+    /// asked for something. Returns whether any are left.
+    fn send_and_show(&mut self, now: Instant) -> bool {
+        let at = self.driver.clock().unix_micros(now);
+        let mut left = EVENTS_PER_TURN;
+        loop {
+            self.driver.transmit(&mut self.session);
+            self.driver.transmit_streams(&mut self.session);
+            let before = left;
+            while left > 0 {
+                if !self.output.has_room() {
+                    return true;
+                }
+                let Some(event) = self.session.poll_event(now) else { break };
+                self.output.show(at, event);
+                left -= 1;
+            }
+            if left == 0 {
+                self.driver.stay_awake();
                 return true;
             }
-            let Some(event) = self.session.poll_event(now) else {
-                if at.is_some() {
-                    // What was taken may have made room, or asked for something.
-                    self.transmit();
-                }
+            if left == before {
                 return false;
-            };
-            let at = *at.get_or_insert_with(|| self.driver.clock().unix_micros(now));
-            self.output.show(at, event);
+            }
         }
-        self.driver.stay_awake();
-        true
     }
 
     fn end(self) -> Result<(), RunError> {

@@ -92,6 +92,7 @@ impl Session {
                 self.current = Some(group);
                 self.ask_to_join(now, group, Wish { re, order });
             }
+            Action::Say(_) => self.not_a_member(re, group),
             // Whether there is such a group, only the tracker can say.
             _ if self.tracker.tracker().is_some() => {
                 let ask = self.tracker.ask(now, Ask::Members { group });
@@ -114,7 +115,10 @@ impl Session {
                 let members = self.endpoint.members(group);
                 self.tell(Event::Members { re, group, members });
             }
-            Action::Leave => self.leave(now, group, Leave::Wished { re }),
+            Action::Leave => {
+                self.current = self.current.filter(|current| *current != group);
+                self.leave(now, group, Leave::Wished { re });
+            }
         }
     }
 

@@ -68,8 +68,12 @@ impl Node {
     /// Starts one that talks over loopback, by a name and with further arguments.
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Node {
         let data = Scratch::new();
-        let usual = ["--name", name, "--ui", "json", "--bind", "127.0.0.1", "--data", data.path()];
-        let mut child = program(&[&usual, arguments].concat()).spawn().unwrap();
+        let mut all = vec!["--name", name, "--ui", "json", "--bind", "127.0.0.1"];
+        all.extend(arguments);
+        if !arguments.contains(&"--data") {
+            all.extend(["--data", data.path()]);
+        }
+        let mut child = program(&all).spawn().unwrap();
         let stdin = child.stdin.take();
         let (sender, lines) = channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -90,7 +94,13 @@ impl Node {
 
     /// One with a tracker inside, ready; and where that tracker is.
     pub(crate) fn hosting(name: &str, arguments: &[&str]) -> (Node, String) {
-        let mut node = Node::start(name, &[&["--host=127.0.0.1:0"], arguments].concat());
+        Node::hosting_at("127.0.0.1:0", name, arguments)
+    }
+
+    /// The same, the tracker at that address.
+    pub(crate) fn hosting_at(addr: &str, name: &str, arguments: &[&str]) -> (Node, String) {
+        let host = format!("--host={addr}");
+        let mut node = Node::start(name, &[&[host.as_str()], arguments].concat());
         let ready = node.wait_for("ready");
         let tracker = ready["tracker"].as_str().unwrap().to_owned();
         (node, tracker)

@@ -99,7 +99,7 @@ fn it_is_ready_without_a_tracker_and_goes_on_when_one_comes() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut node = Node::start("ann", &["--tracker", &free.to_string()]);
     assert!(node.wait_for("ready")["tracker"].is_null());
-    let (host, _) = Node::hosting("bob", &[&format!("--host={free}")]);
+    let (host, _) = Node::hosting_at(&free.to_string(), "bob", &[]);
     assert_eq!(node.wait_for("notice")["kind"], "tracker_back");
     node.type_line("!g");
     assert_eq!(node.answer(1)["event"], "groups");
