@@ -48,7 +48,7 @@ pub struct Args {
     #[arg(long, env = "DECURY_ADVERTISE", value_name = "ADDR", value_delimiter = ',', value_parser = address)]
     pub advertise: Vec<SocketAddr>,
 
-    /// The directory for what this node keeps; used by one running node [default: <XDG state>/decury/USER]
+    /// The directory for what this node keeps; one running node uses it (default: decury/USER where XDG keeps state)
     #[arg(long, env = "DECURY_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
 
