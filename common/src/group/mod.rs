@@ -290,6 +290,9 @@ impl Group {
 
     /// The next deadline.
     pub fn poll_timeout(&self) -> Option<Wakeup> {
+        if self.stage == Stage::Over {
+            return None;
+        }
         let multicast = self.live.as_ref().and_then(|live| live.multicast.poll_timeout());
         let leave = match self.stage {
             Stage::Leaving(since, _) => Some(since + LEAVE_LIMIT),
