@@ -49,6 +49,11 @@ impl<T> Queue<T> {
         self.heap.push(Reverse(Entry { at, serial: self.pushed, item }));
     }
 
+    /// Forgets what would happen after `limit`.
+    pub(crate) fn cut_off(&mut self, limit: Instant) {
+        self.heap.retain(|Reverse(entry)| entry.at <= limit);
+    }
+
     pub(crate) fn next_at(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse(entry)| entry.at)
     }

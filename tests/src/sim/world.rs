@@ -20,6 +20,8 @@ use super::trace::Trace;
 
 /// Turns that a host's own deadlines may cause in one millisecond; more are called spinning.
 const WAKEUPS_PER_MILLISECOND: u32 = 200;
+/// How long after healing something may still arrive that a fault has delayed.
+const LATE: Duration = Duration::from_secs(1);
 /// Datagrams that one turn may send: several full windows to nine peers.
 const DATAGRAMS_PER_TURN: usize = 50_000;
 
@@ -218,9 +220,10 @@ impl World {
         self.wire.network.remove(id);
     }
 
-    /// Takes all rules back, and wakes all hosts that are stopped.
+    /// Takes all rules back, loses what they have made very late, and wakes all hosts that are stopped.
     pub fn heal(&mut self) {
         self.note(format_args!("ALL IS HEALED"));
+        self.wire.queue.cut_off(self.now + LATE);
         let held = self.wire.network.heal();
         self.let_go(held);
         self.directory.set_down(false);
