@@ -67,7 +67,7 @@ impl Session {
                 self.fail(now, group, wish.re, code, text);
             }
             (Some(&Place::Joining { wish, id, .. }), Ok(joined)) => {
-                if joined.id != id || joined.contacts.is_empty() {
+                if joined.id != id {
                     self.leave(now, group, Leave::Retry(wish));
                 } else {
                     self.refresh(now, group, &contacts(&joined.contacts));
@@ -126,15 +126,14 @@ impl Session {
     /// A member refuses this node.
     pub(super) fn handle_refused(&mut self, now: Instant, group: GroupName, reason: Refusal) {
         let Some(&Place::Joining { wish, .. }) = self.places.get(&group) else { return };
-        match reason {
-            Refusal::Full => {
-                self.tracker.ask(now, Ask::Leave { group });
-                let (code, text) = full(group);
-                self.fail(now, group, wish.re, code, text);
+        self.tracker.ask(now, Ask::Leave { group });
+        let (code, text) = match reason {
+            Refusal::Full => full(group),
+            Refusal::NotHere => {
+                (ErrorCode::Unreachable, format!("nobody in #{group} takes you in; try again in a moment"))
             }
-            // The tracker named somebody who has left since; it will know by now.
-            Refusal::NotHere => self.ask_to_join(now, group, wish),
-        }
+        };
+        self.fail(now, group, wish.re, code, text);
     }
 
     /// Tells the tracker who is in the group.

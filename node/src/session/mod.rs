@@ -5,7 +5,7 @@
 //! endpoint; a view that the endpoint installs goes to the tracker as a report; a hint of the tracker's makes the
 //! endpoint look. Toward the driver it is both machines in one, toward the front end a queue each way.
 //!
-//! A group passes through a few [`Place`]s, and a session through a few [`Phase`]s. A line that must wait (its group
+//! A group passes through a few `Place`s, and a session through a few `Phase`s. A line that must wait (its group
 //! is being joined, or the window is full) waits in one slot; [`Session::wants_input`] then says no, so that input
 //! that is piped in stops at its source.
 //!
