@@ -18,9 +18,9 @@ use signal_hook_mio::v1_0::Signals;
 use thiserror::Error;
 
 use crate::addresses;
-use crate::cli::{Args, Ui};
+use crate::cli::{Args, Join, Ui};
 use crate::data::{DataDir, DataError};
-use crate::session::{Command, Config, Ending, Request, Session};
+use crate::session::{Command, Config, Ending, Event, Notice, Request, Session};
 use crate::ui::json::JsonMode;
 use crate::ui::line::{LineMode, Settings};
 use crate::ui::threads::{Input, Output, Read};
@@ -90,8 +90,9 @@ pub fn run(args: &Args, name: UserName) -> Result<(), RunError> {
     let input = Input::spawn(driver.waker(), || BufReader::new(io::stdin()))?;
     let session = Session::new(config, driver.now());
     let first = first_requests(args);
-    Runtime { driver, signals, session, first, input: Some(input), output, stay: args.stay, quit: false }
-        .run()
+    let offer_groups = first.is_empty() && args.ui == Ui::Line && is_interactive();
+    let (input, stay, quit) = (Some(input), args.stay, false);
+    Runtime { driver, signals, session, first, input, output, stay, quit, offer_groups }.run()
 }
 
 /// Where this process finds the tracker inside it. If others can use it, they are told where.
@@ -128,14 +129,18 @@ fn is_interactive() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
-/// What is done before the first line is read: a person who named no group is shown which there are.
+/// What is done before the first line is read.
 fn first_requests(args: &Args) -> VecDeque<Request> {
-    let join = |join: &crate::cli::Join| Command::Join { group: join.group, order: join.order };
-    let mut commands: VecDeque<Command> = args.join.iter().map(join).collect();
-    if commands.is_empty() && args.ui == Ui::Line && is_interactive() {
-        commands.push_back(Command::Groups);
+    let join = |join: &Join| Command::Join { group: join.group, order: join.order };
+    args.join.iter().map(|wish| Request { re: None, command: join(wish) }).collect()
+}
+
+fn knows_tracker(event: &Event) -> bool {
+    match event {
+        Event::Ready { tracker, .. } => tracker.is_some(),
+        Event::Notice { notice, .. } => matches!(notice, Notice::TrackerBack { .. }),
+        _ => false,
     }
-    commands.into_iter().map(|command| Request { re: None, command }).collect()
 }
 
 struct Runtime {
@@ -149,6 +154,8 @@ struct Runtime {
     stay: bool,
     /// The end has been asked for; a signal does not wait for it any more.
     quit: bool,
+    /// A person who named no group is shown which there are, once a tracker can say.
+    offer_groups: bool,
 }
 
 impl Runtime {
@@ -242,6 +249,10 @@ impl Runtime {
                     return true;
                 }
                 let Some(event) = self.session.poll_event(now) else { break };
+                if self.offer_groups && knows_tracker(&event) {
+                    self.offer_groups = false;
+                    self.first.push_back(Request { re: None, command: Command::Groups });
+                }
                 self.output.show(at, event);
                 left -= 1;
             }

@@ -1,6 +1,8 @@
 //! Ends: asked for in four ways, and forced by a reader that is gone.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::run::{Node, Scratch, program};
@@ -59,6 +61,38 @@ fn a_reader_that_is_gone_ends_the_node() {
         assert_eq!(stderr.lines().filter(|line| line.starts_with("node: ")).count(), 1, "{stderr}");
         assert!(stderr.contains("output cannot be written"), "{stderr}");
     }
+}
+
+#[test]
+fn a_reader_that_stalls_holds_the_input_up_and_loses_nothing() {
+    const LINES: usize = 20_000;
+    let data = Scratch::new();
+    let arguments = ["--name", "ann", "--host=127.0.0.1:0", "--bind", "127.0.0.1", "--data", data.path()];
+    let mut child =
+        program(&[&arguments[..], &["--ui", "json", "--join", "lobby"]].concat()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let written = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&written);
+    let writer = std::thread::spawn(move || {
+        for number in 0..LINES {
+            writeln!(stdin, "{number} {}", "x".repeat(1_000)).unwrap();
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let mut before = 0;
+    while before == 0 || before != written.load(Ordering::Relaxed) {
+        before = written.load(Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(before < LINES / 2, "{before} lines were taken though nobody reads");
+    let events = BufReader::new(child.stdout.take().unwrap()).lines();
+    let events = events.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    let texts = events.filter(|event| event["event"] == "message").map(|event| event["text"].to_string());
+    let numbers: Vec<usize> =
+        texts.map(|text| text[1..].split(' ').next().unwrap().parse().unwrap()).collect();
+    assert!(numbers.into_iter().eq(0..LINES));
+    writer.join().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
