@@ -34,6 +34,7 @@ struct EndpointHost {
     incarnation: Incarnation,
     host: HostId,
     seats: BTreeMap<GroupName, Seat>,
+    quitting: bool,
 }
 
 /// The wish to be in a group, and how far it has come.
@@ -70,6 +71,7 @@ impl EndpointHost {
             incarnation: boot.incarnation,
             host: boot.host,
             seats: BTreeMap::new(),
+            quitting: false,
         }
     }
 
@@ -181,7 +183,7 @@ impl Program for EndpointHost {
     fn command(&mut self, command: Command, desk: &mut Desk<'_>) {
         match command {
             Command::Join { group, order } => {
-                if self.seats.contains_key(&group) {
+                if self.quitting || self.seats.contains_key(&group) {
                     return;
                 }
                 let state = State::Joining;
@@ -190,6 +192,11 @@ impl Program for EndpointHost {
                 self.ask(group, desk);
             }
             Command::Leave { group } => self.leave(group, desk),
+            Command::Quit => {
+                self.quitting = true;
+                let groups: Vec<GroupName> = self.seats.keys().copied().collect();
+                groups.into_iter().for_each(|group| self.leave(group, desk));
+            }
             Command::Send { group, payload } => {
                 if let Some(seat) = self.seats.get_mut(&group)
                     && seat.state == State::In
@@ -214,6 +221,10 @@ impl Program for EndpointHost {
         for group in groups {
             self.ask(group, desk);
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.quitting && self.seats.is_empty()
     }
 
     fn wakeup(&self) -> Option<Wakeup> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use decury_common::base::id::{GroupName, Incarnation, UserName};
 use decury_common::base::time::Instant;
-use decury_common::machine::{Machine, StreamMachine, Wakeup};
+use decury_common::machine::{Machine, StreamId, StreamMachine, Wakeup};
 use decury_common::order::OrderKind;
 
 use super::directory::Directory;
@@ -91,6 +91,8 @@ pub enum Command {
         /// Which.
         group: GroupName,
     },
+    /// Leave all groups, and end the program.
+    Quit,
     /// Send a message.
     Send {
         /// To which group.
@@ -136,6 +138,16 @@ pub struct Gauge {
 pub trait Program {
     /// The machine behind the UDP socket, if there is one.
     fn machine(&mut self) -> Option<&mut dyn Machine>;
+
+    /// Whether it accepts connections.
+    fn accepts(&self) -> bool {
+        false
+    }
+
+    /// Whether it has ended by itself: then it is as if it were killed.
+    fn has_ended(&self) -> bool {
+        false
+    }
 
     /// The machine behind the TCP sockets, if there is one.
     fn streams(&mut self) -> Option<&mut dyn StreamMachine> {
@@ -206,6 +218,19 @@ pub struct Habits {
     pub nudges: bool,
 }
 
+/// What arrives at a host's sockets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A datagram, and where from.
+    Datagram(SocketAddr, Vec<u8>),
+    /// A connection is open, and to whom.
+    Opened(StreamId, SocketAddr),
+    /// Bytes of a connection.
+    Bytes(StreamId, Vec<u8>),
+    /// A connection has ended, or could not be opened.
+    Closed(StreamId),
+}
+
 /// Datagrams that a host's socket keeps while its program does not read; more are lost.
 const SOCKET_BUFFER: usize = 512;
 
@@ -219,7 +244,7 @@ pub(crate) struct Host {
     pub(crate) program: Option<Box<dyn Program>>,
     pub(crate) boots: u32,
     /// Arrived and not read yet.
-    pub(crate) inbox: Vec<(SocketAddr, Vec<u8>)>,
+    pub(crate) inbox: Vec<Input>,
     /// The process is stopped until then.
     pub(crate) paused_until: Option<Instant>,
     /// The person (or program) in front of it does not read until then.
@@ -247,12 +272,13 @@ impl Host {
         }
     }
 
-    /// A datagram arrives at its socket. False if nobody listens or the socket is full.
-    pub(crate) fn arrive(&mut self, now: Instant, from: SocketAddr, bytes: Vec<u8>) -> bool {
-        if self.program.is_none() || self.inbox.len() >= SOCKET_BUFFER {
+    /// Something arrives at its sockets. False if nobody listens, or for a datagram if the socket is full.
+    pub(crate) fn arrive(&mut self, now: Instant, input: Input) -> bool {
+        let full = matches!(input, Input::Datagram(..)) && self.inbox.len() >= SOCKET_BUFFER;
+        if self.program.is_none() || full {
             return false;
         }
-        self.inbox.push((from, bytes));
+        self.inbox.push(input);
         let turn = now + self.habits.gather;
         let turn = self.paused_until.map_or(turn, |until| turn.max(until));
         self.due = Some(self.due.map_or(turn, |due| due.min(turn)));

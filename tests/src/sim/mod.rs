@@ -31,9 +31,11 @@ pub mod report;
 pub mod run;
 pub mod shrink;
 pub mod stage;
+mod tcp;
 #[cfg(test)]
 mod toy;
 pub mod trace;
+mod wire;
 pub mod world;
 
 pub use host::HostId;

@@ -3,27 +3,27 @@
 use std::time::Duration;
 
 use decury_common::base::id::{GroupName, Incarnation};
-use decury_common::base::limits::DATAGRAM_MAX;
 use decury_common::base::rng::Rng;
 use decury_common::base::time::Instant;
-use decury_common::machine::{Machine, Transmit};
+use decury_common::machine::Wakeup;
 use decury_common::order::OrderKind;
 
 use super::checks::Violation;
 use super::directory::Directory;
 use super::history::{History, What};
-use super::host::{Boot, Command, Desk, Habits, Host, HostId, Starter};
+use super::host::{Boot, Command, Desk, Habits, Host, HostId, Input, Program, Starter};
 use super::network::{Network, Rule, RuleId};
 use super::payload::payload;
-use super::queue::Queue;
+use super::tcp::Effects;
 use super::trace::Trace;
+use super::wire::Wire;
+
+pub use super::wire::Figures;
 
 /// Turns that a host's own deadlines may cause in one millisecond; more are called spinning.
 const WAKEUPS_PER_MILLISECOND: u32 = 200;
 /// How long after healing something may still arrive that a fault has delayed.
 const LATE: Duration = Duration::from_secs(1);
-/// Datagrams that one turn may send: several full windows to nine peers.
-const DATAGRAMS_PER_TURN: usize = 50_000;
 
 /// One run: hosts, the network between them, and the time.
 #[derive(Clone)]
@@ -39,41 +39,14 @@ pub struct World {
     pub history: History,
 }
 
-/// What lies between the hosts.
-#[derive(Clone)]
-struct Wire {
-    network: Network,
-    queue: Queue<Arrival>,
-    figures: Figures,
-}
-
-#[derive(Clone)]
-struct Arrival {
-    from: HostId,
-    to: HostId,
-    bytes: Vec<u8>,
-}
-
-/// What a run has cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Turns that hosts have taken.
-    pub turns: u64,
-    /// Datagrams sent.
-    pub sent: u64,
-    /// Datagrams that arrived.
-    pub arrived: u64,
-}
-
 impl World {
     /// A world without hosts, in which chance is what `seed` says.
     pub fn new(seed: u64) -> World {
         let mut rng = Rng::from_seed(seed);
-        let network = Network::new(rng.fork());
         World {
             now: Instant::ZERO,
             hosts: Vec::new(),
-            wire: Wire { network, queue: Queue::new(), figures: Figures::default() },
+            wire: Wire::new(rng.fork()),
             payloads: 0,
             directory: Directory::new(rng.fork()),
             history: History::default(),
@@ -136,14 +109,20 @@ impl World {
         self.turn(id);
     }
 
-    /// Kills a host's program (kill -9): all that it knew is gone.
+    /// Kills a host's program (kill -9): all that it knew is gone. What its kernel has taken still leaves.
     pub fn kill(&mut self, id: HostId) {
         let host = &mut self.hosts[id.0];
         if host.program.take().is_some() {
             host.inbox.clear();
             (host.paused_until, host.stalled_until, host.due) = (None, None, None);
             self.history.record(self.now, id, What::Killed);
+            self.wire.host_down(self.now, id, &mut self.hosts, &mut self.history);
         }
+    }
+
+    /// The person at a host ends its program.
+    pub fn quit(&mut self, host: HostId) {
+        self.command(host, Command::Quit);
     }
 
     /// Stops a host's process for a time; what arrives meanwhile waits in its socket.
@@ -211,7 +190,7 @@ impl World {
     pub fn remove_rule(&mut self, id: RuleId) {
         self.note(format_args!("rule {id:?} ends"));
         let held = self.wire.network.remove(id);
-        self.let_go(held);
+        self.wire.let_go(self.now, held);
     }
 
     /// Takes a rule back. What it held is lost.
@@ -225,19 +204,12 @@ impl World {
         self.note(format_args!("ALL IS HEALED"));
         self.wire.queue.cut_off(self.now + LATE);
         let held = self.wire.network.heal();
-        self.let_go(held);
+        self.wire.let_go(self.now, held);
         self.directory.set_down(false);
         for index in 0..self.hosts.len() {
             self.hosts[index].paused_until = None;
             self.hosts[index].stalled_until = None;
             self.turn(HostId(index));
-        }
-    }
-
-    fn let_go(&mut self, held: Vec<super::network::Held>) {
-        for super::network::Held { from, to, bytes } in held {
-            let at = self.now + self.wire.network.travel();
-            self.wire.queue.push(at, Arrival { from, to, bytes });
         }
     }
 
@@ -297,7 +269,10 @@ impl World {
         let arrival = self.wire.queue.next_at();
         match (arrival, turn) {
             // An arrival comes first, so that all that arrives at one instant is read in one turn.
-            (Some(at), turn) if at <= limit && turn.is_none_or(|(due, _)| at <= due) => self.arrive(),
+            (Some(at), turn) if at <= limit && turn.is_none_or(|(due, _)| at <= due) => {
+                self.now = self.now.max(at);
+                self.wire.arrive(self.now, &mut self.hosts, &mut self.history);
+            }
             (_, Some((due, host))) if due <= limit => {
                 self.now = self.now.max(due);
                 self.turn(host);
@@ -305,19 +280,6 @@ impl World {
             _ => return false,
         }
         true
-    }
-
-    fn arrive(&mut self) {
-        let Some((at, Arrival { from, to, bytes })) = self.wire.queue.pop() else { return };
-        self.now = self.now.max(at);
-        let traced = self.history.trace.is_some().then(|| bytes.clone());
-        let now = self.now;
-        let heard = self.hosts.get_mut(to.0).is_some_and(|host| host.arrive(now, from.address(), bytes));
-        self.wire.figures.arrived += u64::from(heard);
-        if let (Some(trace), Some(bytes)) = (&mut self.history.trace, traced) {
-            let what = if heard { "arrives" } else { "finds nobody" };
-            trace.datagram(self.now, (from, to), what, &bytes);
-        }
     }
 
     /// A host reads what has arrived, does what is due, sends, and its person reads what it reports.
@@ -333,31 +295,30 @@ impl World {
         let Some(mut program) = host.program.take() else { return };
         wire.figures.turns += 1;
         let local = host.habits.clock.local(now);
-        if let Some(machine) = program.machine() {
-            for (from, mut bytes) in host.inbox.drain(..) {
-                machine.handle_datagram(local, from, &mut bytes);
-            }
-            let due = machine.poll_timeout().filter(|wakeup| wakeup.at <= local);
-            if due.is_some() || (host.habits.nudges && rng.chance(1, 8)) {
-                machine.handle_timeout(local);
-            }
-            if let Some(wakeup) = due
-                && host.count_wakeup(now) > WAKEUPS_PER_MILLISECOND
-            {
-                let what = format!("{id} spins on its deadline '{}'", wakeup.reason);
-                history.violate(Violation { at: now, promise: "no spinning", what });
-            }
-            wire.drain(now, local, id, machine, history);
+        for input in host.inbox.drain(..) {
+            read(&mut *program, local, input);
         }
+        let nudge = host.habits.nudges && rng.chance(1, 8);
+        if let Some(due) = fire(&mut *program, local, nudge)
+            && host.count_wakeup(now) > WAKEUPS_PER_MILLISECOND
+        {
+            let what = format!("{id} spins on its deadline '{}'", due.reason);
+            history.violate(Violation { at: now, promise: "no spinning", what });
+        }
+        let mut effects = Effects::default();
+        wire.drain(now, local, id, &mut *program, &mut effects, history);
         if host.stalled_until.is_none_or(|until| until <= now) {
             host.stalled_until = None;
             program.attend(&mut Desk { now: local, world_now: now, host: id, directory, history });
-            if let Some(machine) = program.machine() {
-                wire.drain(now, local, id, machine, history);
-            }
+            wire.drain(now, local, id, &mut *program, &mut effects, history);
         }
+        let ended = program.has_ended();
         host.program = Some(program);
         host.plan_turn(now);
+        wire.apply(now, hosts, effects, history);
+        if ended {
+            self.kill(id);
+        }
     }
 
     /// Holds every host's bounded lengths against their limits.
@@ -398,69 +359,61 @@ impl World {
     }
 }
 
+/// A program reads something.
+fn read(program: &mut dyn Program, now: Instant, input: Input) {
+    match input {
+        Input::Datagram(from, mut bytes) => {
+            if let Some(machine) = program.machine() {
+                machine.handle_datagram(now, from, &mut bytes);
+            }
+        }
+        Input::Opened(stream, peer) => {
+            if let Some(streams) = program.streams() {
+                streams.handle_opened(now, stream, peer);
+            }
+        }
+        Input::Bytes(stream, bytes) => {
+            if let Some(streams) = program.streams() {
+                streams.handle_bytes(now, stream, &bytes);
+            }
+        }
+        Input::Closed(stream) => {
+            if let Some(streams) = program.streams() {
+                streams.handle_closed(now, stream);
+            }
+        }
+    }
+}
+
+/// A program does what is due, which is returned; and what is not, if it is nudged.
+fn fire(program: &mut dyn Program, now: Instant, nudge: bool) -> Option<Wakeup> {
+    let is_due = |wakeup: &Wakeup| wakeup.at <= now;
+    let mut due = None;
+    if let Some(machine) = program.machine() {
+        due = machine.poll_timeout().filter(is_due);
+        if due.is_some() || nudge {
+            machine.handle_timeout(now);
+        }
+    }
+    if let Some(streams) = program.streams() {
+        let streams_due = streams.poll_stream_timeout().filter(is_due);
+        if streams_due.is_some() || nudge {
+            streams.handle_stream_timeout(now);
+        }
+        due = due.or(streams_due);
+    }
+    due
+}
+
 impl Host {
     /// When the next turn is due without anything arriving.
     fn plan_turn(&mut self, now: Instant) {
         let Some(program) = &mut self.program else { return };
         let machine = program.machine().and_then(|machine| machine.poll_timeout());
-        let mut due = machine.map(|wakeup| self.habits.clock.world(wakeup.at));
-        let user = match self.stalled_until {
-            Some(until) => Some(until),
-            None => program.wakeup().map(|wakeup| self.habits.clock.world(wakeup.at)),
-        };
-        due = match (due, user) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        let streams = program.streams().and_then(|streams| streams.poll_stream_timeout());
+        let user = if self.stalled_until.is_none() { program.wakeup() } else { None };
+        let local = [machine, streams, user].into_iter().flatten().map(|wakeup| wakeup.at).min();
+        let due = local.map(|at| self.habits.clock.world(at)).into_iter().chain(self.stalled_until).min();
         self.due = due.map(|due| due.max(now));
-    }
-}
-
-impl Wire {
-    /// Sends all that a machine has to send.
-    fn drain(
-        &mut self,
-        now: Instant,
-        local: Instant,
-        from: HostId,
-        machine: &mut dyn Machine,
-        history: &mut History,
-    ) {
-        if let Some(persist) = machine.poll_persist() {
-            match persist {}
-        }
-        let mut sent = 0;
-        while let Some(transmit) = machine.poll_transmit(local) {
-            for datagram in transmit.datagrams() {
-                sent += 1;
-                self.send(now, from, &transmit, datagram, history);
-            }
-            if sent > DATAGRAMS_PER_TURN {
-                let what = format!("{from} sends {sent} datagrams in one turn");
-                history.violate(Violation { at: now, promise: "no storms", what });
-                return;
-            }
-        }
-    }
-
-    fn send(&mut self, now: Instant, from: HostId, transmit: &Transmit, bytes: &[u8], history: &mut History) {
-        self.figures.sent += 1;
-        if bytes.len() > DATAGRAM_MAX {
-            let what = format!("{from} sends a datagram of {} bytes", bytes.len());
-            history.violate(Violation { at: now, promise: "datagrams fit", what });
-        }
-        let Some(to) = HostId::at(transmit.to) else { return };
-        let mut bytes = bytes.to_vec();
-        let fate = self.network.judge(from, to, &mut bytes);
-        if let (Some(why), Some(trace)) = (fate.lost, &mut history.trace) {
-            trace.datagram(now, (from, to), &format!("lost ({why})"), &bytes);
-        }
-        if fate.lost.is_some() {
-            return;
-        }
-        for delay in &fate.copies {
-            self.queue.push(now + *delay, Arrival { from, to, bytes: bytes.clone() });
-        }
-        self.queue.push(now + fate.delay, Arrival { from, to, bytes });
     }
 }

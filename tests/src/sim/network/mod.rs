@@ -11,6 +11,9 @@ use super::host::HostId;
 
 pub use rule::{Fault, FrameAction, FrameFilter, Hosts, Ratio, Rule};
 
+/// What a loss costs a byte stream.
+const REPETITION: Duration = Duration::from_millis(200);
+
 /// A rule in force, to remove or ask about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RuleId(u32);
@@ -125,6 +128,23 @@ impl Network {
             }
         }
         fate
+    }
+
+    /// How long a piece of a byte stream travels now; `None` while the link is cut. What is lost costs a repetition.
+    pub(crate) fn stream_travel(&mut self, from: HostId, to: HostId) -> Option<Duration> {
+        let mut travel = self.travel();
+        for active in &self.rules {
+            if !active.rule.from.has(from) || !active.rule.to.has(to) {
+                continue;
+            }
+            match active.rule.fault {
+                Fault::Cut => return None,
+                Fault::Loss(ratio) if ratio.hits(&mut self.rng) => travel += REPETITION,
+                Fault::Delay(least, most) => travel += self.rng.between(least, most),
+                _ => {}
+            }
+        }
+        Some(travel)
     }
 
     /// How long a datagram that was held back travels when it is let go.

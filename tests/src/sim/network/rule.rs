@@ -16,7 +16,7 @@ use crate::sim::host::HostId;
 pub struct Ratio(pub u32, pub u32);
 
 impl Ratio {
-    fn hits(self, rng: &mut Rng) -> bool {
+    pub(super) fn hits(self, rng: &mut Rng) -> bool {
         rng.chance(u64::from(self.0), u64::from(self.1))
     }
 }
