@@ -1,0 +1,9 @@
+//! The programs as people run them: real processes, real sockets on loopback, signals, crashes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is tests, the helpers too")]
+
+mod harness;
+mod process;
+
+mod crash;
+mod ends;
+mod talk;
