@@ -22,7 +22,6 @@ use crate::channel::Channel;
 use crate::group::Group;
 use crate::machine::{Machine, Persist, Transmit, Wakeup};
 use crate::mesh::Mesh;
-use crate::order::OrderKind;
 use crate::wire::membership::{Addresses, Member, Refusal, Refuse};
 use crate::wire::{Frame, Packer, Section, Unpacker};
 
@@ -83,7 +82,7 @@ impl Endpoint {
         if self.groups.len() >= GROUPS_MAX {
             return Err(JoinError::TooManyGroups);
         }
-        if !matches!(join.order, OrderKind::Fifo | OrderKind::Causal) {
+        if !join.order.is_built() {
             return Err(JoinError::Order);
         }
         let id = MemberId { incarnation: self.config.incarnation, join: self.joins };
@@ -166,19 +165,15 @@ impl Endpoint {
     /// the senders: a slow application slows its group and loses nothing.
     pub fn poll_event(&mut self) -> Option<Event> {
         let after = self.served.map(|GroupId(id)| GroupId(id.wrapping_add(1))).unwrap_or(GroupId(0));
-        let order: Vec<GroupId> =
-            self.groups.range(after..).chain(self.groups.range(..after)).map(|(&id, _)| id).collect();
-        for id in order {
-            let Some(group) = self.groups.get_mut(&id) else { continue };
-            if let Some(event) = group.poll_event() {
-                self.served = Some(id);
-                if group.is_over() {
-                    self.drop_group(id);
-                }
-                return Some(event);
-            }
+        let mut order = self.groups.range(after..).chain(self.groups.range(..after));
+        let id = order.find(|(_, group)| group.has_event()).map(|(&id, _)| id)?;
+        let group = self.groups.get_mut(&id)?;
+        let event = group.poll_event();
+        self.served = Some(id);
+        if group.is_over() {
+            self.drop_group(id);
         }
-        None
+        event
     }
 
     fn drop_group(&mut self, id: GroupId) {

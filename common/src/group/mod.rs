@@ -145,6 +145,11 @@ impl Group {
         self.stage == Stage::Over && self.events.is_empty()
     }
 
+    /// Whether there is an event for the application.
+    pub fn has_event(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// The next event for the application.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -161,6 +166,9 @@ impl Group {
         frame: Frame<'_>,
         datagram: &Bytes,
     ) -> bool {
+        if self.stage == Stage::Over {
+            return false;
+        }
         self.now = now;
         if let Some(view) = section.view {
             self.with_membership(now, mesh, |membership, cx| membership.handle_installed(cx, from, view));
@@ -180,7 +188,7 @@ impl Group {
                 self.with_membership(now, mesh, |m, cx| m.handle_join(cx, at, section.view, join));
             }
             Frame::Refuse(refuse) => self.membership.handle_refuse(from, refuse),
-            Frame::Nack(nack) => self.with_membership(now, mesh, |m, cx| m.handle_nack(cx, nack)),
+            Frame::Nack(nack) => self.with_membership(now, mesh, |m, cx| m.handle_nack(cx, from, nack)),
             Frame::Ready(ready) => self.with_membership(now, mesh, |m, cx| m.handle_ready(cx, from, ready)),
             Frame::Install(install) => {
                 self.with_membership(now, mesh, |m, cx| m.handle_installed(cx, from, install.attempt));
@@ -300,7 +308,7 @@ impl Group {
             Stage::Member | Stage::Over => None,
         };
         let leave = leave.map(|at| Wakeup { at, reason: "group: leave" });
-        let paused = self.live.as_ref().is_some_and(|live| live.paused);
+        let paused = self.live.as_ref().is_some_and(|live| live.paused && !live.multicast.is_frozen());
         let resume = (paused && self.events.len() < DELIVERIES_MAX / 2)
             .then_some(Wakeup { at: self.now, reason: "group: deliveries may go on" });
         [self.membership.poll_timeout(), multicast, leave, resume].into_iter().fold(None, Wakeup::earliest)
@@ -351,7 +359,10 @@ impl Group {
             match outcome {
                 Outcome::Installed(installed) => self.install(now, mesh, installed),
                 Outcome::Refused(reason) => self.refused(reason),
-                Outcome::Alone => self.end(true),
+                Outcome::Alone => {
+                    let heard = self.live.as_ref().is_none_or(|live| live.multicast.is_all_stable());
+                    self.end(heard);
+                }
             }
         }
     }

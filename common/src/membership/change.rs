@@ -81,13 +81,14 @@ pub(super) fn part(cut: &Cut, view: ViewId) -> Option<&PriorCut> {
     cut.priors.iter().find(|prior| prior.view == view)
 }
 
-/// Whether a Prepare makes sense at all: its members take part, nobody twice, no name twice among them.
+/// Whether a Prepare makes sense at all: its coordinator and its members take part, nobody twice, no name twice among them.
 pub(super) fn is_sane(prepare: &Prepare) -> bool {
     let nodes: BTreeSet<_> = prepare.participants.iter().map(|m| m.id.incarnation).collect();
     let members: BTreeSet<_> = prepare.members.iter().collect();
     let of_members = || prepare.participants.iter().filter(|m| members.contains(&m.id));
     let names: BTreeSet<_> = of_members().map(|m| m.name).collect();
-    nodes.len() == prepare.participants.len()
+    nodes.contains(&prepare.attempt.coordinator.incarnation)
+        && nodes.len() == prepare.participants.len()
         && members.len() == prepare.members.len()
         && of_members().count() == members.len()
         && names.len() == members.len()

@@ -134,11 +134,15 @@ impl Membership {
         foreign.get(&first)?.nodes.values().next().copied()
     }
 
-    /// Tells the leader of another view, again and again, that I would come.
+    /// Tells the leader of another view, again and again, that I would come, and of everybody who is with me: it takes
+    /// a view only whole, and may not know of all.
     fn ask_for_merge(&mut self, cx: &Context<'_>, leader: Incarnation) {
         if cx.now >= self.wish_at {
             self.wish_at = cx.now + WISH_REPEAT;
-            self.post(leader, Frame::Join(Join { member: self.me.clone() }));
+            let view = self.view.clone();
+            for member in view.iter().flat_map(|view| &view.members) {
+                self.post(leader, Frame::Join(Join { member: member.clone() }));
+            }
         }
         self.check_by(self.wish_at, "membership: repeat a wish to merge");
     }
@@ -269,8 +273,9 @@ impl Membership {
         if attempt.prepare.attempt != promise.attempt || attempt.is_cut {
             return;
         }
-        attempt.promises.insert(member, promise.prior);
-        attempt.progress_at = cx.now;
+        if attempt.promises.insert(member, promise.prior).is_none() {
+            attempt.progress_at = cx.now;
+        }
         if attempt.promises.len() < attempt.prepare.participants.len() {
             return;
         }
@@ -296,9 +301,11 @@ impl Membership {
     }
 
     /// My attempt is refused: give it up. If I still lead, I try again soon, above what was promised.
-    pub fn handle_nack(&mut self, cx: &mut Context<'_>, nack: Nack) {
-        self.seen = self.seen.max(nack.promised.number);
-        if self.attempt.as_ref().is_none_or(|attempt| attempt.prepare.attempt != nack.attempt) {
+    pub fn handle_nack(&mut self, cx: &mut Context<'_>, from: Incarnation, nack: Nack) {
+        let asked = |attempt: &Attempt| {
+            attempt.prepare.attempt == nack.attempt && participant(&attempt.prepare, from).is_some()
+        };
+        if !self.attempt.as_ref().is_some_and(asked) || !self.see(nack.promised) {
             return;
         }
         self.give_up();

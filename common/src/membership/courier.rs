@@ -109,8 +109,10 @@ impl Courier {
         match self.incoming.get(&key) {
             Some(known) if known.number > parcel.number => return None,
             Some(known) if known.number == parcel.number => {}
-            None if self.incoming.len() >= SENDERS_MAX => return None,
-            _ => {
+            known => {
+                if known.is_none() && self.incoming.len() >= SENDERS_MAX {
+                    self.forget_one_complete()?;
+                }
                 let fragments = vec![None; usize::from(parcel.fragments)];
                 let fresh = Incoming { number: parcel.number, received: 0, fragments };
                 self.incoming.insert(key, fresh);
@@ -129,6 +131,15 @@ impl Courier {
         }
         let bytes: Vec<u8> = incoming.fragments.drain(..).flatten().flatten().collect();
         Message::decode(&bytes).ok().filter(|message| message.kind() == parcel.kind)
+    }
+
+    /// Makes room for another sender's parcel: one that is complete need not be remembered.
+    fn forget_one_complete(&mut self) -> Option<()> {
+        let complete = |(_, incoming): &(_, &Incoming)| incoming.fragments.is_empty();
+        let key = self.incoming.iter().find(complete).map(|(&key, _)| key)?;
+        self.incoming.remove(&key);
+        self.acks.remove(&key);
+        Some(())
     }
 
     /// The peer tells which fragments it has.

@@ -50,6 +50,10 @@ const SETTLE: Duration = Duration::from_millis(5);
 const WISH_REPEAT: Duration = Duration::from_millis(200);
 /// How often a `Ready` is repeated.
 const READY_REPEAT: Duration = Duration::from_millis(100);
+/// How far another member's attempts can be ahead of those I have seen.
+const NUMBERS_AHEAD: u64 = 1 << 32;
+/// How often the mesh is reminded of the nodes that matter: it may have had to forget one.
+const REMIND: Duration = Duration::from_secs(1);
 /// Small frames that wait for one peer; all of them are repeated by their own timers, so the oldest may go.
 const OUTBOX_MAX: usize = 16;
 /// Nodes for which frames may wait, beyond those that matter to the group.
@@ -139,6 +143,7 @@ pub struct Membership {
     peers: BTreeSet<Incarnation>,
     /// Those of them that the mesh has not been told of.
     wanted: Vec<(Incarnation, Addresses)>,
+    remind_at: Instant,
     outbox: BTreeMap<Incarnation, Vec<Frame<'static>>>,
     beacons: BTreeSet<Incarnation>,
     outcomes: Vec<Outcome>,
@@ -172,6 +177,7 @@ impl Membership {
             silent: BTreeSet::new(),
             peers: BTreeSet::new(),
             wanted: Vec::new(),
+            remind_at: now,
             outbox: BTreeMap::new(),
             beacons: BTreeSet::new(),
             outcomes: Vec::new(),
@@ -269,14 +275,16 @@ impl Membership {
         if beacon.member.incarnation != from {
             return;
         }
-        let numbers = [view, beacon.promised].into_iter().flatten().map(|id| id.number);
-        self.seen = numbers.fold(self.seen, u64::max);
+        if ![view, beacon.promised].into_iter().flatten().all(|id| self.see(id)) {
+            return;
+        }
         if self.roster.handle_beacon(cx.now, view, beacon) && !cx.mesh.suspects(from) {
             self.beacons.insert(from);
         }
     }
 
-    /// A wish to come in has come, from the node itself (`view` is where it is now) or forwarded by a member.
+    /// A wish to come in has come: from the node itself (`view` is where it is now), or a joiner's, forwarded by a member
+    /// of my view. From a member of another view it is but a hint whom to look for.
     pub fn handle_join(
         &mut self,
         cx: &mut Context<'_>,
@@ -297,6 +305,10 @@ impl Membership {
         self.roster.add_contact(cx.now, node, &member.addresses);
         self.wanted.push((node, member.addresses.clone()));
         self.refresh_peers();
+        let mine = self.view.as_ref().map(|mine| mine.id);
+        if !direct && view != mine {
+            return;
+        }
         if direct
             && view.is_none()
             && let Some(leader) = self.view_leader(cx).filter(|&leader| leader != self.me.id.incarnation)
@@ -312,8 +324,10 @@ impl Membership {
             return;
         }
         match (refuse.reason, &self.view) {
-            (Refusal::Full, None) => self.outcomes.push(Outcome::Refused(Refusal::Full)),
-            (Refusal::Full, Some(_)) => {}
+            (Refusal::Full, None) if self.change.is_none() => {
+                self.outcomes.push(Outcome::Refused(Refusal::Full));
+            }
+            (Refusal::Full, _) => {}
             (Refusal::NotHere, view) => {
                 let member = view.iter().flat_map(|view| &view.members).find(|m| m.id.incarnation == from);
                 self.silent.extend(member.map(|member| member.id));
@@ -330,6 +344,11 @@ impl Membership {
             return;
         }
         self.roster.tidy(cx.now, cx.mesh);
+        if cx.now >= self.remind_at {
+            self.remind_at = cx.now + REMIND;
+            self.peers.retain(|&node| cx.mesh.knows(node));
+            self.refresh_peers();
+        }
         self.advance_participant(cx);
         if self.view.is_none() {
             self.advance_joiner(cx);
@@ -377,6 +396,16 @@ impl Membership {
             self.outbox.remove(&to);
         }
         self.courier.write(now, to, timeout, section, packer)
+    }
+
+    /// An attempt's number has been seen. False for one so high that no correct member can have come to it: nobody
+    /// shall use the numbers up.
+    fn see(&mut self, id: ViewId) -> bool {
+        let credible = id.number <= self.seen.saturating_add(NUMBERS_AHEAD);
+        if credible {
+            self.seen = self.seen.max(id.number);
+        }
+        credible
     }
 
     /// Whether I have left: I took part in the change to a view without me, and stay for those who have not heard.

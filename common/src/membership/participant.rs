@@ -31,7 +31,10 @@ impl Membership {
     fn handle_prepare(&mut self, cx: &mut Context<'_>, from: Incarnation, prepare: Prepare) {
         let attempt = prepare.attempt;
         let mine = participant(&prepare, self.me.id.incarnation).is_some_and(|m| m.id == self.me.id);
-        let order_fits = self.view.is_none() || self.order == prepare.order;
+        let order_fits = match &self.view {
+            Some(_) => self.order == prepare.order,
+            None => prepare.order.is_built(),
+        };
         if attempt.coordinator.incarnation != from
             || !mine
             || !is_sane(&prepare)
@@ -40,7 +43,10 @@ impl Membership {
         {
             return;
         }
-        self.seen = self.seen.max(attempt.number);
+        // A late duplicate of the Prepare that led to my view asks for nothing.
+        if self.view.as_ref().is_some_and(|view| view.id == attempt) || !self.see(attempt) {
+            return;
+        }
         match self.promised {
             Some(promised) if attempt < promised => {
                 self.post(from, Frame::Nack(Nack { attempt, promised }));

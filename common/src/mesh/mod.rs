@@ -139,6 +139,11 @@ impl Mesh {
         }
     }
 
+    /// Whether it is among the peers at all.
+    pub fn knows(&self, node: Incarnation) -> bool {
+        self.peers.contains_key(&node)
+    }
+
     /// Whether we hear each other.
     pub fn reaches(&self, now: Instant, node: Incarnation) -> bool {
         self.peers.get(&node).is_some_and(|peer| peer.is_mutual(now, self.suspect_after))
@@ -201,14 +206,15 @@ impl Mesh {
         })
     }
 
-    /// Room for one more peer, if need be by forgetting the one unheard for longest that is suspected.
+    /// Room for one more peer, if need be by forgetting one that is suspected or was never met: strangers first, then
+    /// who was unheard for longest.
     fn make_room(&mut self, now: Instant) -> bool {
         if self.peers.len() < PEERS_MAX {
             return true;
         }
         let unheard = |peer: &Peer| now.since(peer.heard_at.unwrap_or(Instant::ZERO));
         let oldest = self.peers.iter().filter(|(_, peer)| peer.suspected || !peer.met);
-        let oldest = oldest.max_by_key(|(_, peer)| unheard(peer)).map(|(&node, _)| node);
+        let oldest = oldest.max_by_key(|(_, peer)| (!peer.wanted, unheard(peer))).map(|(&node, _)| node);
         let removed = oldest.and_then(|node| self.peers.remove(&node));
         self.forgotten = removed.as_ref().map_or(0, |peer| peer.number).max(self.forgotten);
         removed.is_some()

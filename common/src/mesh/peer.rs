@@ -36,6 +36,8 @@ pub(super) struct Peer {
     /// When my heartbeats were sent, by number modulo the length.
     sent: [Instant; SENT_MAX],
     pub(super) number: u64,
+    /// The number before the first that was sent since this peer was met: echoes of earlier ones measure nothing.
+    before: u64,
     /// When the next heartbeat is due, while we hear each other.
     hello_at: Instant,
     /// It asked for a heartbeat at once.
@@ -60,6 +62,7 @@ impl Peer {
             newest: None,
             sent: [Instant::ZERO; SENT_MAX],
             number,
+            before: number,
             hello_at: now,
             answer: false,
             probe_at: now,
@@ -85,7 +88,7 @@ impl Peer {
 
     fn handle_echo(&mut self, now: Instant, echo: Echo) {
         let known = echo.number <= self.number && echo.number + (SENT_MAX as u64) > self.number;
-        if echo.number == 0 || !known {
+        if echo.number <= self.before || !known {
             return;
         }
         let sent_at = self.sent[slot(echo.number)];

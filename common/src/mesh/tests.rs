@@ -93,3 +93,22 @@ fn a_flood_of_strangers_is_bounded_and_pushes_out_no_friend() {
     pair.a.retain(pair.now, |node| node == B);
     assert_eq!(pair.a.peers.len(), 1);
 }
+
+#[test]
+fn an_echo_of_a_heartbeat_from_before_it_forgot_the_peer_measures_nothing() {
+    let mut pair = Pair::new();
+    pair.now = Instant::from_micros(3_600_000_000);
+    pair.a = Mesh::new(ms(2000));
+    pair.a.want(pair.now, B, &[address(2)]);
+    pair.b = Mesh::new(ms(2000));
+    pair.b.want(pair.now, A, &[address(1)]);
+    pair.run(ms(5000));
+    // Cut, long enough for A to forget B; B goes on looking for A.
+    pair.b_to_a = false;
+    pair.run(ms(11_000));
+    pair.a.retain(pair.now, |_| false);
+    assert!(pair.a.path(B).is_none());
+    pair.b_to_a = true;
+    pair.run(ms(3000));
+    assert!(pair.a.rtt(B).is_none_or(|rtt| rtt.smoothed < ms(100)), "{:?}", pair.a.rtt(B));
+}

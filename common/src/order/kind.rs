@@ -26,6 +26,11 @@ pub enum OrderKind {
 pub struct BadOrder;
 
 impl OrderKind {
+    /// Whether this version has it.
+    pub fn is_built(self) -> bool {
+        matches!(self, OrderKind::Fifo | OrderKind::Causal)
+    }
+
     /// The order as people type it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -25,9 +25,10 @@ impl Header {
     }
 }
 
-/// Fills one datagram with frames.
+/// Fills one datagram with frames. It allocates with the first.
 #[derive(Clone, Debug)]
 pub struct Packer {
+    header: Header,
     bytes: Vec<u8>,
     len: usize,
     section: Option<Section>,
@@ -36,9 +37,7 @@ pub struct Packer {
 impl Packer {
     /// An empty datagram with this header.
     pub fn new(header: Header) -> Packer {
-        let mut bytes = vec![0; DATAGRAM_MAX - CHANNEL_OVERHEAD];
-        bytes[..Header::LEN].copy_from_slice(&header.encode());
-        Packer { bytes, len: Header::LEN, section: None }
+        Packer { header, bytes: Vec::new(), len: Header::LEN, section: None }
     }
 
     /// Whether it has no frame yet.
@@ -48,6 +47,10 @@ impl Packer {
 
     /// Adds a frame that belongs to no group. False, and nothing is added, when it does not fit.
     pub fn push(&mut self, frame: &Frame<'_>) -> bool {
+        if self.bytes.is_empty() {
+            self.bytes = vec![0; DATAGRAM_MAX - CHANNEL_OVERHEAD];
+            self.bytes[..Header::LEN].copy_from_slice(&self.header.encode());
+        }
         match postcard::to_slice(frame, &mut self.bytes[self.len..]) {
             Ok(written) => {
                 self.len += written.len();
@@ -74,6 +77,9 @@ impl Packer {
 
     /// The datagram.
     pub fn finish(mut self) -> Vec<u8> {
+        if self.bytes.is_empty() {
+            return self.header.encode().to_vec();
+        }
         self.bytes.truncate(self.len);
         self.bytes
     }

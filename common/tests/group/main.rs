@@ -1,0 +1,7 @@
+//! Groups of endpoints in virtual time.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod life;
+mod net;
+mod robust;

@@ -1,0 +1,273 @@
+//! What a review broke: each schedule once ended badly.
+
+use bytes::Bytes;
+use decury_common::base::id::{GroupId, Incarnation};
+use decury_common::endpoint::{Event, JoinGroup};
+use decury_common::machine::Machine;
+use decury_common::order::OrderKind;
+
+use crate::net::{Net, address, addresses, ms, texts};
+
+#[test]
+fn who_left_is_taken_in_again_later() {
+    let mut net = Net::new();
+    net.start(1, &[]);
+    net.start(2, &[1]);
+    net.start(3, &[1]);
+    net.run_until(ms(1000), |net| (1..=3).all(|n| net.members(n).len() == 3));
+    net.run_for(ms(60_000));
+    net.leave(3);
+    net.run_until(ms(4000), |net| matches!(net.events(3).last(), Some(Event::Left { .. })));
+    net.run_for(ms(12_000));
+    net.rejoin(3, &[1, 2]);
+    net.run_until(ms(30_000), |net| (1..=3).all(|n| net.members(n).len() == 3));
+}
+
+/// The same, but the one who stays is alone and idle, the one who left is busy elsewhere.
+#[test]
+fn who_left_is_taken_in_again_by_one_alone() {
+    let mut net = Net::new();
+    net.start(1, &[]);
+    net.start(2, &[1]);
+    net.start(3, &[1]);
+    net.run_until(ms(1000), |net| (1..=3).all(|n| net.members(n).len() == 3));
+    let now = net.now;
+    for (n, contacts) in [(2, vec![]), (3, vec![2])] {
+        let join = JoinGroup {
+            name: "other".parse().unwrap(),
+            id: GroupId(8),
+            order: OrderKind::Causal,
+            contacts: contacts.iter().map(|&n| (Incarnation(n), addresses(n))).collect(),
+        };
+        net.node(n).join(now, join).unwrap();
+    }
+    net.run_for(ms(60_000));
+    net.leave(2);
+    net.leave(3);
+    net.run_for(ms(15_000));
+    net.rejoin(3, &[1]);
+    net.run_until(ms(30_000), |net| net.members(3).len() == 2);
+}
+
+/// A member that joined one side of a partition through that side only.
+#[test]
+fn two_sides_merge_although_one_member_knows_its_own_side_only() {
+    let mut net = Net::new();
+    for n in 1..=4 {
+        net.start(n, if n == 1 { &[] } else { &[1] });
+    }
+    net.run_until(ms(1000), |net| (1..=4).all(|n| net.members(n).len() == 4));
+    net.dead = vec![(1, 3), (1, 4), (2, 3), (2, 4), (1, 5), (2, 5)];
+    net.run_until(ms(5000), |net| net.members(1).len() == 2 && net.members(3).len() == 2);
+    net.start(5, &[3]);
+    net.run_until(ms(60_000), |net| net.members(5).len() == 3);
+    net.dead.clear();
+    net.run_until(ms(300_000), |net| (1..=5).all(|n| net.members(n).len() == 5));
+}
+
+/// A group through which forty visitors have passed still sees a leave.
+#[test]
+fn after_many_visitors_a_leave_is_still_clean() {
+    let mut net = Net::new();
+    net.start(1, &[]);
+    net.start(2, &[1]);
+    net.run_until(ms(1000), |net| (1..=2).all(|n| net.members(n).len() == 2));
+    for n in 3..=60 {
+        net.start(n, &[1]);
+        net.run_until(ms(3000), |net| net.members(n).len() == 3);
+        net.leave(n);
+        net.run_until(ms(4000), |net| matches!(net.events(n).last(), Some(Event::Left { .. })));
+        assert!(matches!(net.events(n).last(), Some(Event::Left { clean: true, .. })), "visitor {n}");
+        net.nodes.remove(&address(n));
+        net.run_until(ms(10_000), |net| (1..=2).all(|n| net.members(n).len() == 2));
+    }
+    net.start(61, &[1]);
+    net.run_until(ms(3000), |net| net.members(61).len() == 3);
+    net.dead = vec![(1, 61), (2, 61)];
+    net.run_until(ms(10_000), |net| net.members(1).len() == 2 && net.members(61).len() == 1);
+    net.dead.clear();
+    net.run_until(ms(300_000), |net| net.members(61).len() == 3);
+}
+
+/// An application that takes no events for a while.
+#[test]
+fn a_slow_application_in_a_change_does_not_spin() {
+    let mut net = Net::new();
+    for n in 1..=3 {
+        net.start(n, if n == 1 { &[] } else { &[1] });
+    }
+    net.run_until(ms(1000), |net| (1..=3).all(|n| net.members(n).len() == 3));
+    net.lazy = vec![2];
+    let lobby = "lobby".parse().unwrap();
+    for _ in 0..3000 {
+        let now = net.now;
+        let _ = net.node(1).send(now, lobby, Bytes::from_static(b"x"));
+        net.step();
+    }
+    net.run_for(ms(500));
+    net.nodes.remove(&address(3));
+    net.run_for(ms(1700));
+    // Tries every moment at which 1 may crash during the change, then lets the application take half of its events.
+    for _ in 0..400 {
+        net.step();
+        let mut branch = net.clone();
+        branch.nodes.remove(&address(1));
+        branch.run_for(ms(2));
+        branch.lazy.clear();
+        let (start, steps) = (branch.now, branch.steps);
+        while branch.now < start + ms(100) {
+            branch.step();
+            let wake = branch.node(2).poll_timeout();
+            assert!(branch.steps - steps < 5_000, "spins at {}: {wake:?}", branch.now);
+        }
+    }
+}
+
+/// Strangers do not push out those who matter.
+#[test]
+fn a_flood_of_strangers_does_not_make_a_node_forget_whom_it_looks_for() {
+    let mut net = Net::new();
+    net.start(1, &[2]);
+    net.start(3, &[1]);
+    net.run_until(ms(5000), |net| net.members(3).len() == 2);
+    for stranger in 1000..1400u64 {
+        let mut bytes = vec![1u8];
+        bytes.extend(stranger.to_le_bytes());
+        bytes.extend(1u64.to_le_bytes());
+        let now = net.now;
+        net.node(1).handle_datagram(now, address(99), &mut bytes);
+    }
+    net.start(2, &[]);
+    net.run_until(ms(60_000), |net| [1, 2, 3].iter().all(|&n| net.members(n).len() == 3));
+}
+
+/// A leaver cut off from all others says that its last words may be lost.
+#[test]
+fn who_leaves_cut_off_is_not_told_that_all_is_well() {
+    let mut net = Net::new();
+    for n in 1..=3 {
+        net.start(n, if n == 1 { &[] } else { &[1] });
+    }
+    net.run_until(ms(1000), |net| (1..=3).all(|n| net.members(n).len() == 3));
+    net.dead = vec![(1, 3), (2, 3)];
+    net.run_for(ms(500));
+    let now = net.now;
+    let lobby = "lobby".parse().unwrap();
+    net.node(3).send(now, lobby, Bytes::from_static(b"bye")).unwrap();
+    net.leave(3);
+    net.run_until(ms(4000), |net| matches!(net.events(3).last(), Some(Event::Left { .. })));
+    net.dead.clear();
+    net.run_for(ms(5000));
+    let heard = texts(net.events(1)).contains(&"bye".to_string());
+    assert_eq!(net.events(3).last(), Some(&Event::Left { group: lobby, clean: heard }));
+}
+
+/// One datagram of a stranger.
+#[test]
+fn a_beacon_with_the_largest_number_is_harmless() {
+    use decury_common::base::id::{MemberId, ViewId};
+    use decury_common::wire::{Beacon, Frame, Header, Packer, Section};
+    let mut net = Net::new();
+    for n in 1..=3 {
+        net.start(n, if n == 1 { &[] } else { &[1] });
+    }
+    net.run_until(ms(1000), |net| (1..=3).all(|n| net.members(n).len() == 3));
+    let stranger = Incarnation(99);
+    let member = MemberId { incarnation: stranger, join: 0 };
+    let view = Some(ViewId { number: u64::MAX, coordinator: member });
+    let mut packer = Packer::new(Header { from: stranger, to: Some(Incarnation(1)) });
+    let beacon = Beacon { member, rank: 0, members: 1, promised: None, frozen: false, leaving: false };
+    packer.push_in(Section { group: GroupId(7), view }, &Frame::Beacon(beacon));
+    let now = net.now;
+    net.node(1).handle_datagram(now, address(99), &mut packer.finish());
+    net.leave(3);
+    net.run_until(ms(10_000), |net| (1..=2).all(|n| net.members(n).len() == 2));
+}
+
+/// Parcels of nodes that are gone make room for new ones.
+#[test]
+fn after_many_crashes_somebody_can_still_join() {
+    let mut net = Net::new();
+    for n in 1..=10 {
+        net.start(n, if n == 1 { &[] } else { &[1] });
+        net.run_until(ms(3000), |net| net.members(n).len() == n as usize);
+    }
+    for n in 1..=9 {
+        net.nodes.remove(&address(n));
+        net.run_until(ms(10_000), |net| net.members(10).len() == 10 - n as usize);
+    }
+    net.run_for(ms(16_000));
+    for n in 11..=70 {
+        net.start(n, &[10]);
+        let end = net.now + ms(60_000);
+        while net.now < end && net.members(n).len() < 2 {
+            net.step();
+        }
+        assert_eq!(net.members(n).len(), 2, "joiner {n}");
+        net.nodes.remove(&address(n));
+        net.run_until(ms(10_000), |net| net.members(10).len() == 1);
+    }
+}
+
+/// The network repeats the datagrams of a leader that has left.
+#[test]
+fn datagrams_repeated_late_change_nothing() {
+    let mut net = Net::new();
+    for n in 1..=3 {
+        net.start(n, if n == 1 { &[] } else { &[1] });
+    }
+    net.run_until(ms(1000), |net| (1..=3).all(|n| net.members(n).len() == 3));
+    net.leave(1);
+    net.log.clear();
+    net.run_until(ms(1000), |net| net.members(2).len() == 2 && net.members(3).len() == 2);
+    let copies: Vec<_> =
+        net.log.iter().filter(|(_, from, to, _)| *from == address(1) && *to == address(2)).cloned().collect();
+    net.run_for(ms(200));
+    let events = net.events(2).len();
+    for (_, from, to, bytes) in copies {
+        net.wire.push((net.now, from, to, bytes));
+    }
+    net.run_for(ms(10_000));
+    assert_eq!(net.events(2)[events..], [], "{}", net.now);
+}
+
+/// Somebody with the leader's name.
+#[test]
+fn a_joiner_with_the_leaders_name_gets_an_answer() {
+    let mut net = Net::new();
+    net.start(1, &[]);
+    net.start(2, &[1]);
+    net.run_until(ms(1000), |net| (1..=2).all(|n| net.members(n).len() == 2));
+    net.start_as(3, 1, &[1, 2]);
+    net.run_until(ms(60_000), |net| net.members(3).len() >= 2 || !net.events(3).is_empty());
+}
+
+/// A stranger's Nack.
+#[test]
+fn a_strangers_nack_ends_no_attempt() {
+    use decury_common::base::id::{MemberId, ViewId};
+    use decury_common::wire::membership::Nack;
+    use decury_common::wire::{Frame, Header, Packer, Section};
+    let mut net = Net::new();
+    for n in 1..=3 {
+        net.start(n, if n == 1 { &[] } else { &[1] });
+    }
+    net.run_until(ms(1000), |net| (1..=3).all(|n| net.members(n).len() == 3));
+    net.nodes.remove(&address(3));
+    let end = net.now + ms(20_000);
+    let mut number = 0;
+    while net.now < end && net.members(1).len() == 3 {
+        let me = MemberId { incarnation: Incarnation(1), join: 0 };
+        for number in number..number + 200 {
+            let attempt = ViewId { number, coordinator: me };
+            let mut packer = Packer::new(Header { from: Incarnation(99), to: Some(Incarnation(1)) });
+            let nack = Nack { attempt, promised: attempt };
+            packer.push_in(Section { group: GroupId(7), view: None }, &Frame::Nack(nack));
+            let now = net.now;
+            net.node(1).handle_datagram(now, address(99), &mut packer.finish());
+        }
+        net.step();
+        let _ = &mut number;
+    }
+    assert_eq!(net.members(1).len(), 2, "at {}", net.now);
+}
