@@ -71,8 +71,8 @@ impl Group {
         self.places.keys().copied()
     }
 
-    /// Everybody in anybody's view.
-    pub(super) fn views(&self) -> impl Iterator<Item = &Peer> {
-        self.places.values().flatten()
+    /// Those with a place, each with those who go together by its last report.
+    pub(super) fn views(&self) -> impl Iterator<Item = (UserName, &[Peer])> {
+        self.places.iter().map(|(&name, view)| (name, &view[..]))
     }
 }

@@ -251,11 +251,16 @@ impl Directory {
         Outcome { notices, ..Outcome::of(Ok(Answer::Done)) }
     }
 
-    /// The names of those who are in a group or on the way in: those with a place, and those in somebody's view who
-    /// are not signed in here. (One who is, and has no place, has left.)
+    /// The names of those who are in a group or on the way in: those with a place who are connected, and those whom
+    /// the last reports of these name. (But one who is signed in, and has no place, has left.) Where nobody is
+    /// connected who has reported, the last word of everybody counts.
     fn members(&self, group: &Group) -> BTreeSet<UserName> {
-        let elsewhere = group.views().map(|peer| peer.name).filter(|name| !self.users.contains_key(name));
-        group.names().chain(elsewhere).collect()
+        let connected = |name: &UserName| self.users.get(name).is_some_and(|user| user.connected);
+        let nobody = !group.views().any(|(name, view)| connected(&name) && !view.is_empty());
+        let heard = || group.views().filter(move |(name, _)| nobody || connected(name));
+        let reported = heard().flat_map(|(_, view)| view).map(|peer| peer.name);
+        let reported = reported.filter(|name| group.has(*name) || !self.users.contains_key(name));
+        heard().map(|(name, _)| name).chain(reported).collect()
     }
 
     /// Whom `name` may turn to in a group: members first, then joiners, then those who lost their connection.

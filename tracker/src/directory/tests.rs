@@ -250,6 +250,25 @@ fn of_two_groups_of_one_name_and_size_the_smaller_identity_keeps_it() {
 }
 
 #[test]
+fn whom_the_survivors_no_longer_report_makes_room() {
+    let names: Vec<String> = (1..=11).map(|n| format!("user{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut world = World::with(&names);
+    let ids: Vec<GroupId> = (1..=10).map(|session| world.join(session, "lobby").unwrap().id).collect();
+    let view: Vec<(&str, u64)> = names[..10].iter().copied().zip(1..).collect();
+    for session in 1..=10 {
+        world.report(session, "lobby", ids[0].0, &view);
+    }
+    world.apply(4, Action::Disconnect);
+    assert_eq!(world.join(11, "lobby"), Err(Refusal::GroupFull), "it may only have lost its connection");
+    let survivors: Vec<(&str, u64)> = view.iter().copied().filter(|&(name, _)| name != "user4").collect();
+    for session in (1..=10).filter(|&session| session != 4) {
+        world.report(session, "lobby", ids[0].0, &survivors);
+    }
+    assert!(world.join(11, "lobby").is_ok());
+}
+
+#[test]
 fn more_than_ten_that_are_in_a_group_anyway_are_remembered_up_to_a_limit() {
     let names: Vec<String> = (1..=CONTACTS_MAX + 1).map(|n| format!("user{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
