@@ -181,7 +181,8 @@ impl Group {
                 return self.membership.is_frozen();
             }
             Frame::Beacon(beacon) => {
-                self.with_membership(now, mesh, |m, cx| m.handle_beacon(cx, from, section.view, beacon));
+                return self
+                    .with_membership(now, mesh, |m, cx| m.handle_beacon(cx, from, section.view, beacon));
             }
             Frame::Join(join) => {
                 let at = (from, address);
@@ -347,14 +348,14 @@ impl Group {
         live::sum(self.past, now)
     }
 
-    fn with_membership(
+    fn with_membership<T>(
         &mut self,
         now: Instant,
         mesh: &Mesh,
-        call: impl FnOnce(&mut Membership, &mut Context<'_>),
-    ) {
+        call: impl FnOnce(&mut Membership, &mut Context<'_>) -> T,
+    ) -> T {
         let prior = self.live.as_mut().map(|live| live as &mut dyn Prior);
-        call(&mut self.membership, &mut Context { now, mesh, prior });
+        let result = call(&mut self.membership, &mut Context { now, mesh, prior });
         while let Some(outcome) = self.membership.poll_outcome() {
             match outcome {
                 Outcome::Installed(installed) => self.install(now, mesh, installed),
@@ -365,6 +366,7 @@ impl Group {
                 }
             }
         }
+        result
     }
 
     /// The end of one view and the beginning of the next: first what the cut still gives, then the view.

@@ -42,7 +42,7 @@ use crate::wire::membership::{Addresses, Holdings, Join, Member, PriorCut, Refus
 use crate::wire::{Beacon, Frame, Packer, Section};
 use change::{Attempt, Change};
 use courier::Courier;
-use roster::Roster;
+use roster::{News, Roster};
 
 /// Several joins, leaves and suspicions within this time make one change.
 const SETTLE: Duration = Duration::from_millis(5);
@@ -264,23 +264,25 @@ impl Membership {
         self.beacons.insert(node);
     }
 
-    /// A beacon has come; `view` is its sender's.
+    /// A beacon has come; `view` is its sender's. Returns whether it tells anything new: most do not.
     pub fn handle_beacon(
         &mut self,
         cx: &mut Context<'_>,
         from: Incarnation,
         view: Option<ViewId>,
         beacon: Beacon,
-    ) {
+    ) -> bool {
         if beacon.member.incarnation != from {
-            return;
+            return false;
         }
         if ![view, beacon.promised].into_iter().flatten().all(|id| self.see(id)) {
-            return;
+            return false;
         }
-        if self.roster.handle_beacon(cx.now, view, beacon) && !cx.mesh.suspects(from) {
+        let news = self.roster.handle_beacon(cx.now, view, beacon);
+        if news == News::First && !cx.mesh.suspects(from) {
             self.beacons.insert(from);
         }
+        news != News::None
     }
 
     /// A wish to come in has come: from the node itself (`view` is where it is now), or a joiner's, forwarded by a member

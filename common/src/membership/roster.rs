@@ -32,6 +32,15 @@ pub(super) struct Node {
     pub(super) frozen_at: Option<Instant>,
 }
 
+/// What a beacon told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    None,
+    Changed,
+    /// The first of its node.
+    First,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Applicant {
     pub(super) member: Member,
@@ -106,19 +115,25 @@ impl Roster {
     }
 
     /// Takes a beacon in, unless it is older than the one known. A beacon of one member moves forward only: by view,
-    /// then by attempt promised, then from free to frozen. True for the first of a node.
-    pub(super) fn handle_beacon(&mut self, now: Instant, view: Option<ViewId>, beacon: Beacon) -> bool {
+    /// then by attempt promised, then from free to frozen.
+    pub(super) fn handle_beacon(&mut self, now: Instant, view: Option<ViewId>, beacon: Beacon) -> News {
         let place = |view: Option<ViewId>, b: &Beacon| (b.member, view, b.promised, b.frozen, b.leaving);
         let node = beacon.member.incarnation;
         let known = self.nodes.get(&node);
         if known.is_some_and(|known| place(known.view, &known.beacon) > place(view, &beacon))
             || (known.is_none() && self.nodes.len() >= CONTACTS_MAX)
         {
-            return false;
+            return News::None;
         }
+        let news = match known {
+            None => News::First,
+            Some(known) if (known.view, &known.beacon) == (view, &beacon) => return News::None,
+            Some(_) => News::Changed,
+        };
         let frozen_at = known.and_then(|known| known.frozen_at).unwrap_or(now);
         let frozen_at = beacon.frozen.then_some(frozen_at);
-        self.nodes.insert(node, Node { view, beacon, frozen_at }).is_none()
+        self.nodes.insert(node, Node { view, beacon, frozen_at });
+        news
     }
 
     /// The newest beacon of a node.
