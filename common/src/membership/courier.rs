@@ -165,6 +165,9 @@ impl Courier {
         section: Section,
         packer: &mut Packer,
     ) -> bool {
+        if self.outgoing.is_empty() && self.acks.is_empty() {
+            return false;
+        }
         for kind in [ParcelKind::Prepare, ParcelKind::Promise, ParcelKind::Cut] {
             if self.acks.contains(&(to, kind)) {
                 let Some(incoming) = self.incoming.get(&(to, kind)) else { continue };
