@@ -6,4 +6,8 @@ mod process;
 
 mod crash;
 mod ends;
+mod groups;
+mod hostile;
 mod talk;
+mod text;
+mod tracker;

@@ -1,0 +1,57 @@
+//! Strangers: bytes from nowhere on every socket, and a reader that goes away, disturb nobody else.
+
+use std::io::Write as _;
+use std::net::{TcpStream, UdpSocket};
+
+use decury_common::base::rng::Rng;
+
+use crate::harness::World;
+
+#[test]
+fn random_bytes_on_every_socket_disturb_nobody() {
+    const LINES: u64 = 500;
+    let world = World::new();
+    let tracker = world.tracker();
+    let mut nodes = world.lobby(&tracker, "causal", ["ann", "bob", "cid"]);
+    let targets = nodes.each_ref().map(|node| {
+        let ready = node.event("ready", |event| event["event"] == "ready");
+        ready["udp"].as_str().unwrap().to_owned()
+    });
+    let mut rng = Rng::from_seed(4);
+    let mut bytes = move |most: u64| (0..rng.below(most)).map(|_| rng.bits() as u8).collect::<Vec<u8>>();
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for round in 0..20 {
+        let first = 1 + round * LINES / 20;
+        nodes.iter_mut().for_each(|node| node.counts(first..=first + LINES / 20 - 1));
+        for target in targets.iter().cycle().take(300) {
+            let mut datagram = bytes(1_500);
+            // Half of them begin as ours do, so that they get further.
+            if let [first, ..] = &mut datagram[..] {
+                *first &= 1;
+            }
+            stranger.send_to(&datagram, target).unwrap();
+        }
+        for _ in 0..10 {
+            let mut connection = TcpStream::connect(&tracker.address).unwrap();
+            // It may be closed under our hands, which is as well.
+            _ = connection.write_all(&bytes(3_000));
+        }
+    }
+    for node in &nodes {
+        let heard = node.messages("lobby", 3 * LINES as usize);
+        assert_eq!(heard.len(), 3 * LINES as usize);
+        let views = node.until("its views", |said| {
+            let shown =
+                |event: &&serde_json::Value| event["kind"] == "tracker_lost" || event["cause"] == "suspected";
+            Some(said.lines.iter().filter(shown).count())
+        });
+        assert_eq!(views, 0, "somebody was lost");
+    }
+    let late = world.node("late", &["--tracker", &tracker.address, "--join", "lobby"]);
+    late.sees("lobby", &["ann", "bob", "cid", "late"]);
+    for node in &mut nodes {
+        node.types("!q");
+        let ended = node.ended();
+        assert_eq!((ended.code, ended.said.errors), (Some(0), vec![]));
+    }
+}
