@@ -135,7 +135,7 @@ impl Session {
 
     fn leave_at_end(&mut self, now: Instant, group: GroupName) {
         match self.places.get(&group) {
-            Some(&Place::Asking(wish)) => {
+            Some(&(Place::Asking(wish) | Place::Waiting(wish))) => {
                 self.places.remove(&group);
                 self.unheard(wish.re);
             }

@@ -86,10 +86,12 @@ impl Session {
                     Phase::Starting { .. } => self.start(Some(tracker)),
                     _ => self.notice(None, Notice::TrackerBack { tracker }),
                 }
+                self.ask_again(now);
             }
             tracker_client::Event::Back { tracker, observed } => {
                 self.observe(observed);
                 self.notice(None, Notice::TrackerBack { tracker });
+                self.ask_again(now);
             }
             tracker_client::Event::Unreachable { tracker, why } => {
                 log::info!("no tracker at {tracker}: {why}");

@@ -53,6 +53,18 @@ impl Session {
         self.tracker.ask(now, Ask::Join { group, order: wish.order });
     }
 
+    /// A tracker has taken this node in: it is asked what no other has answered.
+    pub(super) fn ask_again(&mut self, now: Instant) {
+        let waiting = |(&group, place): (&GroupName, &Place)| match place {
+            &Place::Waiting(wish) => Some((group, wish)),
+            _ => None,
+        };
+        let waiting: Vec<(GroupName, Wish)> = self.places.iter().filter_map(waiting).collect();
+        for (group, wish) in waiting {
+            self.ask_to_join(now, group, wish);
+        }
+    }
+
     /// The tracker's answer to a join, be it the first or one that was to bring fresher contacts.
     pub(super) fn handle_join_answer(
         &mut self,
@@ -62,6 +74,9 @@ impl Session {
     ) {
         match (self.places.get(&group), result) {
             (Some(&Place::Asking(wish)), Ok(joined)) => self.enter(now, wish, joined),
+            (Some(&Place::Asking(wish @ Wish { re: None, .. })), Err(Failure::Unavailable)) => {
+                self.places.insert(group, Place::Waiting(wish));
+            }
             (Some(&Place::Asking(wish)), Err(failure)) => {
                 let (code, text) = refused(group, failure);
                 self.fail(now, group, wish.re, code, text);
@@ -78,7 +93,7 @@ impl Session {
                 self.give_up(now, group, wish.re, code, text);
             }
             (Some(Place::Joining { .. }), Err(_)) => self.refresh(now, group, &[]),
-            (Some(Place::Member { .. } | Place::Leaving(_)) | None, _) => {}
+            (Some(Place::Waiting(_) | Place::Member { .. } | Place::Leaving(_)) | None, _) => {}
         }
     }
 
@@ -152,7 +167,7 @@ impl Session {
                 self.leave(now, group, Leave::Replaced(wish));
             }
             Some(&Place::Joining { wish, .. }) => self.leave(now, group, Leave::Retry(wish)),
-            Some(Place::Asking(_) | Place::Leaving(_)) | None => {}
+            Some(Place::Asking(_) | Place::Waiting(_) | Place::Leaving(_)) | None => {}
         }
     }
 
@@ -172,7 +187,7 @@ impl Session {
             Some(Place::Leaving(Leave::Replaced(wish))) => (Some(None), Some(wish)),
             Some(Place::Leaving(Leave::Retry(wish))) => (None, Some(wish)),
             Some(Place::Leaving(Leave::GivenUp)) => (None, None),
-            Some(Place::Asking(_) | Place::Joining { .. } | Place::Member { .. }) => (Some(None), None),
+            Some(_) => (Some(None), None),
         };
         if let Some(re) = re {
             self.tell(Event::Left { re, group });

@@ -19,6 +19,9 @@ pub(super) struct Wish {
 pub(super) enum Place {
     /// The tracker is asked for the group's identity, order and members.
     Asking(Wish),
+    /// No tracker has answered; the next one that takes this node in is asked. Only for what nobody typed: a person
+    /// is told instead, and types it again.
+    Waiting(Wish),
     /// The members are asked to take this node in.
     Joining {
         /// What is to be answered.
@@ -62,6 +65,9 @@ pub(super) enum Leave {
 impl Place {
     /// Whether an answer about the way in is still owed to somebody.
     pub(super) fn is_joining(&self) -> bool {
-        matches!(self, Place::Asking(_) | Place::Joining { .. } | Place::Leaving(Leave::Retry(_)))
+        matches!(
+            self,
+            Place::Asking(_) | Place::Waiting(_) | Place::Joining { .. } | Place::Leaving(Leave::Retry(_))
+        )
     }
 }

@@ -4,7 +4,7 @@ mod world;
 
 use std::time::Duration;
 
-use super::{ErrorCode, Event, Notice};
+use super::{Command, ErrorCode, Event, Notice, Request};
 use world::{World, tracker_address};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -84,6 +84,21 @@ fn what_needs_a_tracker_fails_in_time_without_one() {
     assert_eq!(code(&world.answer(ann, "!w lobby")), Some(ErrorCode::NotAMember));
     let listing = world.wait(ann, |event| world::answered(event) == Some(1));
     assert_eq!(code(&listing), Some(ErrorCode::TrackerUnavailable));
+}
+
+#[test]
+fn a_group_to_join_at_the_start_is_joined_when_a_tracker_comes_however_late() {
+    let mut world = World::deserted();
+    let ann = world.add("ann", true);
+    world.wait(ann, |event| matches!(event, Event::Ready { .. }));
+    let join = Command::Join { group: world::group("lobby"), order: None };
+    world.nodes[ann].session.submit(world.now, Request { re: None, command: join });
+    let text = world.type_line(ann, "first words");
+    world.pass(60 * SECOND);
+    assert!(!world.nodes[ann].events.iter().any(|event| code(event).is_some()));
+    world.start_tracker();
+    world.wait(ann, |event| matches!(event, Event::Joined { re: None, .. }));
+    world.wait(ann, |event| matches!(event, Event::Sent { re, .. } if *re == Some(text)));
 }
 
 #[test]
