@@ -90,3 +90,18 @@ fn nodes_that_end_at_once_all_end_well() {
     }
     assert!(asked.elapsed() < END_WITHIN, "{:?}", asked.elapsed());
 }
+
+#[test]
+fn a_node_whose_reader_goes_away_says_so_and_leaves_its_group() {
+    let world = World::new();
+    let tracker = world.tracker();
+    let [mut ann, mut bob] = world.lobby(&tracker, "causal", ["ann", "bob"]);
+    bob.stop_listening();
+    // It notices when it writes: the first line closes the pipe, and all of them are more than a pipe holds.
+    ann.counts(1..=2_000);
+    assert_left(&ann, "bob", 0);
+    let ended = bob.ended();
+    assert_eq!(ended.code, Some(1));
+    let [line] = &ended.said.errors[..] else { panic!("not one line: {:?}", ended.said.errors) };
+    assert!(line.starts_with("node: the output cannot be written any more"), "{line}");
+}

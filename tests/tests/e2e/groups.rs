@@ -142,9 +142,14 @@ fn every_line_is_answered_by_its_number() {
         }
     }
     let members = bob.answer(4)["members"].clone();
-    let reached: Vec<_> = members.as_array().unwrap().iter().map(|m| [&m["name"], &m["reached"]]).collect();
+    let mut reached: Vec<[&str; 2]> = members.as_array().unwrap().iter().map(name_and_way).collect();
+    reached.sort_unstable();
     assert_eq!(json!(reached), json!([["ann", "direct"], ["bob", "self"]]));
     assert_eq!(bob.notice("order_differs")["re"], 10);
     let heard: Vec<_> = ann.messages("lobby", 3).iter().map(|message| message["text"].clone()).collect();
     assert_eq!(json!(heard), json!(["hello", "not alone", "still here"]));
+}
+
+fn name_and_way(member: &Value) -> [&str; 2] {
+    ["name", "reached"].map(|field| member[field].as_str().unwrap())
 }

@@ -138,6 +138,11 @@ impl Node {
         process::signal(self.process.id(), name);
     }
 
+    /// Closes the pipe from its stdout at its next line.
+    pub(crate) fn stop_listening(&self) {
+        self.process.stop_listening();
+    }
+
     /// As `kill -9` does.
     pub(crate) fn kill(&mut self) {
         self.process.kill();

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::{TcpStream, UdpSocket};
 
 use decury_common::base::rng::Rng;
+use decury_common::wire::VERSION;
 
 use crate::harness::World;
 
@@ -15,7 +16,8 @@ fn random_bytes_on_every_socket_disturb_nobody() {
     let mut nodes = world.lobby(&tracker, "causal", ["ann", "bob", "cid"]);
     let targets = nodes.each_ref().map(|node| {
         let ready = node.event("ready", |event| event["event"] == "ready");
-        ready["udp"].as_str().unwrap().to_owned()
+        let incarnation = u64::from_str_radix(ready["fingerprint"].as_str().unwrap(), 16).unwrap();
+        (ready["udp"].as_str().unwrap().to_owned(), incarnation.to_le_bytes())
     });
     let mut rng = Rng::from_seed(4);
     let mut bytes = move |most: u64| (0..rng.below(most)).map(|_| rng.bits() as u8).collect::<Vec<u8>>();
@@ -23,13 +25,12 @@ fn random_bytes_on_every_socket_disturb_nobody() {
     for round in 0..20 {
         let first = 1 + round * LINES / 20;
         nodes.iter_mut().for_each(|node| node.counts(first..=first + LINES / 20 - 1));
-        for target in targets.iter().cycle().take(300) {
-            let mut datagram = bytes(1_500);
-            // Half of them begin as ours do, so that they get further.
-            if let [first, ..] = &mut datagram[..] {
-                *first &= 1;
-            }
-            stranger.send_to(&datagram, target).unwrap();
+        for (target, incarnation) in targets.iter().cycle().take(300) {
+            let random = bytes(1_500);
+            stranger.send_to(&random, target).unwrap();
+            // What begins as ours do, from somebody to this very node, gets further.
+            let header = [&[VERSION][..], &round.to_le_bytes(), incarnation].concat();
+            stranger.send_to(&[&header[..], &random].concat(), target).unwrap();
         }
         for _ in 0..10 {
             let mut connection = TcpStream::connect(&tracker.address).unwrap();

@@ -49,6 +49,8 @@ pub(crate) struct Said {
     /// The lines of its stderr.
     pub(crate) errors: Vec<String>,
     ended_streams: u32,
+    /// The pipe from its stdout is closed at its next line.
+    deaf: bool,
 }
 
 /// The record of one program, which outlives it.
@@ -71,11 +73,14 @@ impl Process {
         let mut child = command.spawn().unwrap();
         let label = format!("{label} (process {})", child.id());
         let record = Arc::new(Record { label, said: Mutex::default(), news: Condvar::new() });
-        let add_line = |said: &mut Said, line: String| {
+        collect(child.stdout.take().unwrap(), &record, |said, line| {
             said.lines.push(serde_json::from_str(&line).unwrap_or(Value::String(line)));
-        };
-        collect(child.stdout.take().unwrap(), &record, add_line);
-        collect(child.stderr.take().unwrap(), &record, |said, line| said.errors.push(line));
+            !said.deaf
+        });
+        collect(child.stderr.take().unwrap(), &record, |said, line| {
+            said.errors.push(line);
+            true
+        });
         let (typing, typed) = channel::<Vec<u8>>();
         let mut stdin = child.stdin.take().unwrap();
         // A program that reads slowly, or not at all, must not stop the test.
@@ -134,6 +139,11 @@ impl Process {
         panic!("{} has closed its output and does not end", self.record.label);
     }
 
+    /// Stops reading what it says.
+    pub(crate) fn stop_listening(&self) {
+        self.record.said().deaf = true;
+    }
+
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -168,18 +178,19 @@ impl Record {
     }
 }
 
-/// Collects a stream's lines on a thread of its own.
+/// Collects a stream's lines on a thread of its own, while `add` wants more.
 fn collect(
     stream: impl Read + Send + 'static,
     record: &Arc<Record>,
-    add: impl Fn(&mut Said, String) + Send + 'static,
+    add: impl Fn(&mut Said, String) -> bool + Send + 'static,
 ) {
     let record = record.clone();
     thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            add(&mut record.said(), line);
+        let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+        while lines.next().is_some_and(|line| add(&mut record.said(), line)) {
             record.news.notify_all();
         }
+        drop(lines);
         record.said().ended_streams += 1;
         record.news.notify_all();
     });

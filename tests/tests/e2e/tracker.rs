@@ -96,6 +96,11 @@ fn what_is_piped_in_before_there_is_a_tracker_is_done_when_it_comes() {
             .find(|line| line.contains("no tracker answers") && line.contains("still trying"))
             .cloned()
     });
+    let line = bob.types("!g");
+    let answer = format!("line {line}: no tracker answers");
+    bob.until("that a list has to wait", |said| {
+        said.errors.iter().find(|line| line.starts_with(&answer)).cloned()
+    });
     let _tracker = world.tracker_at(&address);
     ann.notice("tracker_back");
     ann.hears("lobby", "ann", "first words");
