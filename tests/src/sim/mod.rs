@@ -4,7 +4,7 @@
 //! the seed. Nothing waits: the world jumps to the next arrival or deadline.
 //!
 //! - [`world`]: virtual time; a host's *turn* feeds what has arrived, fires what is due, sends, delivers.
-//! - [`host`]: what runs on a host ([`host::Program`]); [`endpoint`] is the first kind of program.
+//! - [`host`]: what runs on a host ([`host::Program`]): an [`endpoint`] alone, a whole [`session`], a [`tracker`].
 //! - [`network`]: composable rules (loss, delay, cuts, frames held back) that decide a datagram's fate.
 //! - [`directory`]: the place where joiners find each other, as a tracker would be.
 //! - [`history`]: what happened, as records, and from them who is where.
@@ -29,12 +29,14 @@ pub mod plan;
 mod queue;
 pub mod report;
 pub mod run;
+pub mod session;
 pub mod shrink;
 pub mod stage;
 mod tcp;
 #[cfg(test)]
 mod toy;
 pub mod trace;
+pub mod tracker;
 mod wire;
 pub mod world;
 

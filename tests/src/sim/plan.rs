@@ -21,8 +21,10 @@ use super::network::{Fault, Hosts, Ratio, Rule};
 pub struct Plan {
     /// The seed that it was drawn from, which also decides everything else in the run.
     pub seed: u64,
-    /// One per host.
+    /// One per person's host.
     pub hosts: Vec<Habits>,
+    /// Whether people run whole sessions, and a further host the tracker.
+    pub sessions: bool,
     /// The groups that people talk in.
     pub groups: Vec<(GroupName, OrderKind)>,
     /// How long a datagram travels when nothing is wrong: the least, the most.
@@ -50,6 +52,8 @@ pub enum Step {
     Join(HostId, usize),
     /// A person leaves it.
     Leave(HostId, usize),
+    /// A person ends the program.
+    Quit(HostId),
     /// A person sends so many messages of so many bytes there, all at once.
     Send(HostId, usize, usize, usize),
     /// Rules hold for a time.
@@ -75,6 +79,8 @@ struct Features {
     skew: bool,
     gather: bool,
     nudges: bool,
+    sessions: bool,
+    quits: bool,
 }
 
 impl Features {
@@ -95,6 +101,8 @@ impl Features {
             skew: one_in(4),
             gather: one_in(4),
             nudges: one_in(4),
+            sessions: one_in(4),
+            quits: one_in(4),
         }
     }
 }
@@ -116,7 +124,8 @@ impl Plan {
         let latency = (least, least + Duration::from_micros(1 + scaled(rng, 15)));
         let steps = Vec::new();
         let suspect_after = if rng.chance(1, 4) { SUSPECT_AFTER / 2 } else { SUSPECT_AFTER };
-        let mut plan = Plan { seed, hosts, groups, latency, suspect_after, steps, length };
+        let mut plan =
+            Plan { seed, hosts, sessions: features.sessions, groups, latency, suspect_after, steps, length };
         plan.draw_people(rng, features);
         plan.draw_talk(rng, features);
         plan.draw_host_faults(rng, features);
@@ -131,12 +140,18 @@ impl Plan {
         Plan {
             seed,
             hosts: vec![Habits::default(); hosts],
+            sessions: false,
             groups: group.into_iter().collect(),
             latency: (Duration::from_micros(200), Duration::from_millis(1)),
             suspect_after: SUSPECT_AFTER,
             steps: Vec::new(),
             length: Duration::from_secs(10),
         }
+    }
+
+    /// The host that runs the tracker, if there is one: the last.
+    pub fn tracker(&self) -> Option<HostId> {
+        self.sessions.then_some(HostId(self.hosts.len()))
     }
 
     /// At this time after the start, this happens. (Steps must be in the order of time when the plan is run.)
@@ -154,6 +169,11 @@ impl Plan {
 
     /// Who starts and joins when, and who leaves.
     fn draw_people(&mut self, rng: &mut Rng, features: Features) {
+        if let Some(tracker) = self.tracker() {
+            // Mostly first, sometimes when people wait for it already.
+            let start = Duration::from_millis(rng.below(5) / 4 * rng.below(4_000));
+            self.at(start, Step::Start(tracker));
+        }
         // Some plans start all at once, the others one by one.
         let spread = Duration::from_millis(rng.below(2) * rng.below(4_000));
         for host in (0..self.hosts.len()).map(HostId) {
@@ -220,14 +240,27 @@ impl Plan {
             let at = self.some_time(rng);
             self.at(at, pause);
         }
-        for _ in 0..some(rng, features.stalls) {
+        // Who reads nothing from a session does not see either what became of the lines typed.
+        for _ in 0..some(rng, features.stalls && !self.sessions) {
             let stall = Step::Stall(self.some_host(rng), some_while(rng));
             let at = self.some_time(rng);
             self.at(at, stall);
         }
         if features.directory {
-            let at = self.some_time(rng);
-            self.at(at, Step::Directory(Duration::from_secs(1 + rng.below(20))));
+            let (at, length) = (self.some_time(rng), Duration::from_secs(1 + rng.below(20)));
+            match self.tracker() {
+                None => self.at(at, Step::Directory(length)),
+                Some(tracker) => {
+                    self.at(at, Step::Kill(tracker));
+                    // It may start again at once, or as late as to be started by healing only.
+                    let down = length / if rng.chance(1, 2) { 1_000 } else { 1 };
+                    self.at(at + down, Step::Start(tracker));
+                }
+            }
+        }
+        if features.quits {
+            let (host, at) = (self.some_host(rng), self.some_time(rng));
+            self.at(at, Step::Quit(host));
         }
     }
 
@@ -240,7 +273,7 @@ impl Plan {
         for _ in 0..some(rng, features.partitions) {
             let mut sides = [Hosts::of(&[]); 3];
             let number = 2 + rng.below(2);
-            for host in (0..self.hosts.len()).map(HostId) {
+            for host in (0..self.hosts.len()).map(HostId).chain(self.tracker()) {
                 let side = &mut sides[to_usize(rng.below(number))];
                 *side = side.and(host);
             }
@@ -248,7 +281,8 @@ impl Plan {
             self.at(at, Step::Rules(Rule::partition(&sides), length));
         }
         for _ in 0..some(rng, features.cuts) {
-            let (from, to) = (self.some_host(rng), self.some_host(rng));
+            let from = self.some_host(rng);
+            let to = self.tracker().filter(|_| rng.chance(1, 3)).unwrap_or_else(|| self.some_host(rng));
             let mut rules = vec![Rule::on(from, to, Fault::Cut)];
             if rng.chance(1, 2) {
                 rules.push(Rule::on(to, from, Fault::Cut));
@@ -316,9 +350,10 @@ impl fmt::Display for Plan {
         let groups: Vec<String> = self.groups.iter().map(|(name, order)| format!("{name} {order}")).collect();
         writeln!(
             f,
-            "seed {}: {} hosts, groups [{}], faults for {:?}, {:?} to {:?} a datagram, suspicion after {:?}",
+            "seed {}: {} {}, groups [{}], faults for {:?}, {:?} to {:?} a datagram, suspicion after {:?}",
             self.seed,
             self.hosts.len(),
+            if self.sessions { "sessions and a tracker" } else { "hosts" },
             groups.join(", "),
             self.length,
             self.latency.0,

@@ -3,10 +3,9 @@
 use std::cell::RefCell;
 use std::fmt::Write as _;
 
-use super::endpoint;
 use super::host::Starter;
 use super::plan::Plan;
-use super::run::{Outcome, run_traced};
+use super::run::{Outcome, run_traced, starter};
 
 /// Trace lines in a report.
 const TAIL: usize = 60;
@@ -30,7 +29,7 @@ pub(crate) fn panic_place() -> String {
 
 /// Runs a plan that was seen to break a promise once more, with a trace, and tells about it.
 pub fn report(plan: &Plan, seen: &Outcome) -> String {
-    report_hosts(plan, seen, &endpoint::starter(plan.suspect_after))
+    report_hosts(plan, seen, &starter(plan))
 }
 
 /// As [`report`], for hosts that are started in the given way.

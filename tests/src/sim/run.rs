@@ -10,9 +10,11 @@ use decury_common::base::time::Instant;
 use super::checks::Violation;
 use super::endpoint;
 use super::history::Stay;
-use super::host::Starter;
+use super::host::{Habits, HostId, Starter};
 use super::network::RuleId;
 use super::plan::{Plan, Step};
+use super::session;
+use super::tracker;
 use super::world::{Figures, World};
 
 /// Within which time after healing everyone must be in one view: the longest back-off of the membership (30 s), the
@@ -44,7 +46,15 @@ pub struct Outcome {
 
 /// Runs a plan to its end.
 pub fn run(plan: &Plan) -> Outcome {
-    run_hosts(plan, &endpoint::starter(plan.suspect_after))
+    run_hosts(plan, &starter(plan))
+}
+
+/// What the people of a plan run.
+pub(crate) fn starter(plan: &Plan) -> Starter {
+    match plan.tracker() {
+        Some(tracker) => session::starter(vec![tracker.address()], plan.suspect_after),
+        None => endpoint::starter(plan.suspect_after),
+    }
 }
 
 /// Runs a plan to its end on hosts that are started in the given way.
@@ -56,7 +66,7 @@ pub(crate) fn run_hosts(plan: &Plan, starter: &Starter) -> Outcome {
 pub fn run_printed(plan: &Plan) -> Outcome {
     let mut world = World::new(plan.seed);
     world.trace(0, true);
-    conduct(plan, &endpoint::starter(plan.suspect_after), world).0
+    conduct(plan, &starter(plan), world).0
 }
 
 /// Runs a plan to its end and keeps the world as it is then, with the last `keep` lines of its trace.
@@ -89,6 +99,8 @@ fn conduct(plan: &Plan, starter: &Starter, mut world: World) -> (Outcome, World)
 struct Run<'a> {
     plan: &'a Plan,
     world: &'a mut World,
+    /// The host that runs the tracker, if there is one.
+    tracker: Option<HostId>,
     /// Rules in force, and when they end.
     rules: Vec<(Instant, RuleId)>,
     directory_until: Option<Instant>,
@@ -101,12 +113,16 @@ impl Run<'_> {
         for habits in &plan.hosts {
             world.add_host(*habits, starter.clone());
         }
-        Run { plan, world, rules: Vec::new(), directory_until: None }
+        let tracker = plan.tracker().map(|_| world.add_host(Habits::default(), tracker::starter()));
+        Run { plan, world, tracker, rules: Vec::new(), directory_until: None }
     }
 
     fn all(&mut self) {
         self.suffer();
         self.world.heal();
+        if let Some(tracker) = self.tracker {
+            self.world.start(tracker);
+        }
         // What was cut a moment ago is suspected within this time, healed or not.
         self.world.run_for(self.plan.suspect_after + Duration::from_secs(1));
         self.converge();
@@ -160,6 +176,7 @@ impl Run<'_> {
                 let (group, order) = self.plan.groups[*group];
                 world.join(*host, group, order);
             }
+            Step::Quit(host) => world.quit(*host),
             Step::Leave(host, group) => world.leave(*host, self.plan.groups[*group].0),
             Step::Send(host, group, count, size) => {
                 for _ in 0..*count {

@@ -3,11 +3,11 @@
 
 use super::host::Starter;
 use super::plan::Plan;
-use super::run::{Outcome, run_hosts};
+use super::run::{Outcome, run_hosts, starter};
 
 /// A plan with as few of the given one's steps as `runs` runs can find, that breaks the same promise; and how it ends.
 pub fn shrink(plan: &Plan, seen: &Outcome, runs: usize) -> (Plan, Outcome) {
-    shrink_hosts(plan, seen, runs, &super::endpoint::starter(plan.suspect_after))
+    shrink_hosts(plan, seen, runs, &starter(plan))
 }
 
 /// As [`shrink`], for hosts that are started in the given way.

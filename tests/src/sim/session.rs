@@ -1,0 +1,337 @@
+//! A host that runs a whole [`Session`], and a patient person in front of it: who types again what came to nothing,
+//! and starts the program again when the tracker did not take it in.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use decury_common::base::id::{GroupName, MemberId, ViewId};
+use decury_common::base::rng::Rng;
+use decury_common::base::time::Instant;
+use decury_common::endpoint::ViewInfo;
+use decury_common::machine::{Machine, StreamMachine, Wakeup};
+use decury_common::order::OrderKind;
+use decury_node::session::{self, Config, Ending, Event, Notice, Request, Session};
+
+use super::history::{Delivery, What};
+use super::host::{Boot, Command, Desk, Program, Starter};
+
+/// How long a person waits before trying again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// Lines that wait for the session to take them.
+const TYPED_MAX: usize = 1_000;
+
+/// Starts sessions that know these trackers and suspect after the given silence.
+pub fn starter(trackers: Vec<SocketAddr>, suspect_after: Duration) -> Starter {
+    Rc::new(move |boot| Box::new(SessionHost::new(boot, trackers.clone(), suspect_after)))
+}
+
+#[derive(Clone)]
+struct SessionHost {
+    boot: Boot,
+    trackers: Vec<SocketAddr>,
+    suspect_after: Duration,
+    rng: Rng,
+    session: Session,
+    /// The session was refused; it is started again then.
+    start_at: Option<Instant>,
+    quitting: bool,
+    wishes: BTreeMap<GroupName, Wish>,
+    /// Lines that the session has not taken yet.
+    typed: VecDeque<Line>,
+    /// Lines that it has taken and not answered, by number.
+    unanswered: BTreeMap<u64, Line>,
+    lines: u64,
+}
+
+/// What the person wants of a group, and what is known of it.
+#[derive(Clone, Debug)]
+struct Wish {
+    order: OrderKind,
+    wanted: bool,
+    /// Who I am there, and my view.
+    member: Option<(MemberId, ViewId)>,
+    /// When to type the wish to join again.
+    again_at: Option<Instant>,
+    /// The session said that it left in haste.
+    in_haste: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Line {
+    Join(GroupName, OrderKind),
+    Leave(GroupName),
+    Switch(GroupName),
+    Say(Bytes),
+    Quit,
+}
+
+impl SessionHost {
+    fn new(boot: Boot, trackers: Vec<SocketAddr>, suspect_after: Duration) -> SessionHost {
+        let rng = Rng::from_seed(boot.seed);
+        SessionHost {
+            session: start(&boot, &trackers, suspect_after),
+            boot,
+            trackers,
+            suspect_after,
+            rng,
+            start_at: None,
+            quitting: false,
+            wishes: BTreeMap::new(),
+            typed: VecDeque::new(),
+            unanswered: BTreeMap::new(),
+            lines: 0,
+        }
+    }
+
+    fn type_line(&mut self, line: Line) {
+        if self.typed.len() < TYPED_MAX {
+            self.typed.push_back(line);
+        }
+    }
+
+    /// The session takes what it wants to.
+    fn submit(&mut self, desk: &mut Desk<'_>) {
+        while self.session.wants_input()
+            && let Some(line) = self.typed.pop_front()
+        {
+            self.lines += 1;
+            let command = match line.clone() {
+                Line::Join(group, order) => session::Command::Join { group, order: Some(order) },
+                Line::Leave(group) => session::Command::Leave { group: Some(group) },
+                Line::Switch(group) => session::Command::Switch { group },
+                Line::Say(text) => session::Command::Say { text },
+                Line::Quit => session::Command::Quit,
+            };
+            if let Line::Leave(group) = line {
+                self.record_leaving(group, desk);
+            }
+            if !matches!(line, Line::Quit) {
+                self.unanswered.insert(self.lines, line);
+            }
+            self.session.submit(desk.now, Request { re: Some(self.lines), command });
+            self.hear(desk);
+        }
+    }
+
+    fn record_leaving(&mut self, group: GroupName, desk: &mut Desk<'_>) {
+        if let Some((member, _)) = self.wishes.get(&group).and_then(|wish| wish.member) {
+            desk.record(What::Leaving { group, member });
+        }
+    }
+
+    /// Reads all that the session reports.
+    fn hear(&mut self, desk: &mut Desk<'_>) {
+        while let Some(event) = self.session.poll_event(desk.now) {
+            self.on_event(event, desk);
+        }
+    }
+
+    fn on_event(&mut self, event: Event, desk: &mut Desk<'_>) {
+        match event {
+            Event::Joined { re, group, view, .. } => {
+                self.answered(re);
+                self.on_view(group, view, true, desk);
+            }
+            Event::View { group, view, .. } => self.on_view(group, view, false, desk),
+            Event::Left { re, group } => {
+                self.answered(re);
+                self.on_left(group, desk);
+            }
+            Event::Sent { re, group, id } => {
+                if let Some(Line::Say(payload)) = self.answered(re) {
+                    desk.record(What::Sent { group, id, payload });
+                }
+            }
+            Event::Message { group, from, id, clock, text, .. } => {
+                if let Some((member, view)) = self.wishes.get(&group).and_then(|wish| wish.member) {
+                    let payload = Bytes::from(text.safe().into_owned());
+                    let delivery = Delivery { view, from, id, clock, payload };
+                    desk.record(What::Delivered { group, member, delivery });
+                }
+            }
+            Event::Notice { re, notice } => {
+                self.answered(re);
+                if let Notice::LeftUnheard { group } = notice
+                    && let Some(wish) = self.wishes.get_mut(&group)
+                {
+                    wish.in_haste = true;
+                }
+            }
+            Event::Error { re, .. } => {
+                if let Some(Line::Join(group, _)) = self.answered(re)
+                    && let Some(wish) = self.wishes.get_mut(&group)
+                {
+                    wish.again_at = Some(desk.now + TRY_AGAIN);
+                }
+            }
+            Event::Current { re, .. }
+            | Event::Groups { re, .. }
+            | Event::Members { re, .. }
+            | Event::Help { re, .. } => {
+                self.answered(re);
+            }
+            Event::Ready { .. } | Event::Refused { .. } | Event::Bye { .. } => {}
+        }
+    }
+
+    fn answered(&mut self, re: Option<u64>) -> Option<Line> {
+        re.and_then(|re| self.unanswered.remove(&re))
+    }
+
+    fn on_view(&mut self, group: GroupName, view: ViewInfo, first: bool, desk: &mut Desk<'_>) {
+        let mine = view.members.iter().find(|(id, _)| id.incarnation == self.boot.incarnation);
+        let (Some(&(member, _)), Some(wish)) = (mine, self.wishes.get_mut(&group)) else { return };
+        wish.member = Some((member, view.id));
+        wish.again_at = None;
+        if first {
+            desk.record(What::Joining { group, member });
+        }
+        desk.record(What::View { group, member, view, first });
+        if first && !self.wishes.get(&group).is_some_and(|wish| wish.wanted) {
+            desk.record(What::Leaving { group, member });
+        }
+    }
+
+    fn on_left(&mut self, group: GroupName, desk: &mut Desk<'_>) {
+        let Some(wish) = self.wishes.get_mut(&group) else { return };
+        let clean = !std::mem::replace(&mut wish.in_haste, false);
+        if wish.wanted {
+            wish.again_at = Some(desk.now + TRY_AGAIN);
+        }
+        if let Some((member, _)) = wish.member.take() {
+            desk.record(What::Left { group, member, clean });
+        }
+    }
+
+    /// Types again what came to nothing, and starts the session again if it was refused.
+    fn try_again(&mut self, desk: &mut Desk<'_>) {
+        if let Some(Ending::Refused(_)) = self.session.ended()
+            && !self.quitting
+        {
+            let start_at = *self.start_at.get_or_insert(desk.now + TRY_AGAIN);
+            if start_at <= desk.now {
+                self.restart(desk);
+            }
+        }
+        for (group, wish) in &mut self.wishes {
+            if wish.again_at.take_if(|at| *at <= desk.now).is_some() && wish.wanted {
+                self.typed.push_back(Line::Join(*group, wish.order));
+            }
+        }
+    }
+
+    fn restart(&mut self, desk: &mut Desk<'_>) {
+        self.start_at = None;
+        desk.record(What::Killed);
+        self.boot.incarnation.0 = self.rng.bits();
+        (self.boot.seed, self.boot.now) = (self.rng.bits(), desk.now);
+        self.session = start(&self.boot, &self.trackers, self.suspect_after);
+        let Boot { incarnation, name, .. } = self.boot;
+        desk.record(What::Started { incarnation, name });
+        self.unanswered.clear();
+        self.typed.clear();
+        for wish in self.wishes.values_mut() {
+            (wish.member, wish.again_at) = (None, Some(desk.now));
+        }
+    }
+}
+
+fn start(boot: &Boot, trackers: &[SocketAddr], suspect_after: Duration) -> Session {
+    let config = Config {
+        name: boot.name,
+        incarnation: boot.incarnation,
+        addresses: std::iter::once(boot.host.address()).collect(),
+        trackers: trackers.to_vec(),
+        suspect_after,
+        seed: boot.seed,
+        patient: true,
+    };
+    Session::new(config, boot.now)
+}
+
+impl Program for SessionHost {
+    fn machine(&mut self) -> Option<&mut dyn Machine> {
+        Some(&mut self.session)
+    }
+
+    fn streams(&mut self) -> Option<&mut dyn StreamMachine> {
+        Some(&mut self.session)
+    }
+
+    fn command(&mut self, command: Command, desk: &mut Desk<'_>) {
+        match command {
+            _ if self.quitting => {}
+            Command::Join { group, order } => {
+                let new = Wish { order, wanted: false, member: None, again_at: None, in_haste: false };
+                let wish = self.wishes.entry(group).or_insert(new);
+                if !std::mem::replace(&mut wish.wanted, true) {
+                    self.type_line(Line::Join(group, order));
+                }
+            }
+            Command::Leave { group } => {
+                let Some(wish) = self.wishes.get_mut(&group) else { return };
+                if std::mem::replace(&mut wish.wanted, false) {
+                    self.type_line(Line::Leave(group));
+                }
+            }
+            Command::Send { group, payload } => {
+                if self.wishes.get(&group).is_some_and(|wish| wish.wanted && wish.member.is_some()) {
+                    self.type_line(Line::Switch(group));
+                    self.type_line(Line::Say(payload));
+                }
+            }
+            Command::Quit => {
+                self.quitting = true;
+                self.wishes.values_mut().for_each(|wish| wish.wanted = false);
+                self.type_line(Line::Quit);
+            }
+        }
+        self.submit(desk);
+    }
+
+    fn attend(&mut self, desk: &mut Desk<'_>) {
+        self.hear(desk);
+        self.try_again(desk);
+        self.submit(desk);
+    }
+
+    fn has_ended(&self) -> bool {
+        self.quitting && self.session.ended().is_some()
+    }
+
+    fn wakeup(&self) -> Option<Wakeup> {
+        let again = self.wishes.values().filter_map(|wish| wish.again_at).min();
+        let again = again.map(|at| Wakeup { at, reason: "the person types again" });
+        let start = self.start_at.map(|at| Wakeup { at, reason: "the person starts again" });
+        Wakeup::earliest(again, start)
+    }
+
+    fn wants(&self, group: GroupName) -> bool {
+        self.wishes.get(&group).is_some_and(|wish| wish.wanted)
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.typed.is_empty() && self.unanswered.is_empty()
+    }
+
+    fn status(&self) -> String {
+        let wishes: Vec<String> =
+            self.wishes.iter().map(|(group, wish)| format!("\n    {group}: {wish:?}")).collect();
+        format!(
+            "wants input: {}, ended: {:?}, typed {:?}, unanswered {:?}, {:?}{}",
+            self.session.wants_input(),
+            self.session.ended(),
+            self.typed.iter().take(5).collect::<Vec<_>>(),
+            self.unanswered.iter().take(5).collect::<Vec<_>>(),
+            self.session.stats(),
+            wishes.concat(),
+        )
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Program> {
+        Box::new(self.clone())
+    }
+}
