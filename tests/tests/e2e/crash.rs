@@ -1,5 +1,6 @@
 //! Crashes: those who remain agree on what the dead said, and go on.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -59,6 +60,39 @@ fn survivors_of_a_kill_in_mid_stream_have_the_same_messages_in_fifo_order() {
 #[test]
 fn survivors_of_a_kill_in_mid_stream_have_the_same_messages_in_causal_order() {
     killed_in_mid_stream("causal");
+}
+
+#[test]
+fn the_first_two_of_five_crash_at_once_and_the_others_agree() {
+    let world = World::new();
+    let tracker = world.tracker();
+    let mut nodes = Vec::from(world.lobby(&tracker, "causal", ["ann", "bob", "cid", "dan", "eve"]));
+    let view = nodes[0].sees("lobby", &["ann", "bob", "cid", "dan", "eve"]);
+    // By rank: the first one leads each change of the view, the second one would be next.
+    let rank = |name: &str| view["members"].as_array().unwrap().iter().position(|member| member == name);
+    nodes.sort_by_key(|node| rank(&node.name));
+    nodes.iter_mut().for_each(|node| node.counts(1..=20_000));
+    nodes[2].messages("lobby", 2_000);
+    for mut dead in nodes.drain(..2) {
+        dead.kill();
+    }
+    let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+    let heard: Vec<_> = nodes
+        .iter()
+        .map(|node| {
+            assert_eq!(node.sees("lobby", &names)["cause"], "suspected");
+            // What came before the last view: the rest is still coming.
+            node.until("the messages before its view", |said| {
+                let last = said.lines.iter().rposition(|event| event["event"] == "view")?;
+                Some(
+                    messages(&said.lines[..last], "lobby")
+                        .map(|message| message["id"].to_string())
+                        .collect::<BTreeSet<_>>(),
+                )
+            })
+        })
+        .collect();
+    assert!(heard.windows(2).all(|pair| pair[0] == pair[1]), "the survivors differ");
 }
 
 #[test]

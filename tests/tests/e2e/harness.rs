@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, MutexGuard};
 
 use serde_json::Value;
 
@@ -64,12 +64,15 @@ impl World {
         node
     }
 
-    /// A node that has been started: it talks over loopback, and a second one of that name has the same data.
+    /// A node that has been started: it talks over loopback unless told otherwise, and a second one of that name has
+    /// the same data.
     pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> Node {
-        let data = self.directory.join(name);
         let mut command = program("node");
-        command.args(["--name", name, "--bind", "127.0.0.1:0", "--suspect-after", "1s", "--data"]);
-        let process = self.spawn(name, command.arg(data).args(arguments));
+        command.args(["--name", name, "--suspect-after", "1s", "--data"]).arg(self.directory.join(name));
+        if !arguments.contains(&"--bind") {
+            command.args(["--bind", "127.0.0.1:0"]);
+        }
+        let process = self.spawn(name, command.args(arguments));
         Node { name: name.to_owned(), process, typed: 0 }
     }
 
@@ -106,6 +109,10 @@ impl Drop for World {
 }
 
 impl Tracker {
+    pub(crate) fn signal(&self, name: &str) {
+        process::signal(self.process.id(), name);
+    }
+
     pub(crate) fn kill(mut self) {
         self.process.kill();
     }
@@ -136,6 +143,11 @@ impl Node {
 
     pub(crate) fn signal(&self, name: &str) {
         process::signal(self.process.id(), name);
+    }
+
+    /// Nobody reads what it says while the result lives.
+    pub(crate) fn unread(&self) -> MutexGuard<'_, ()> {
+        self.process.unread()
     }
 
     /// Closes the pipe from its stdout at its next line.

@@ -58,6 +58,8 @@ pub(crate) struct Record {
     label: String,
     said: Mutex<Said>,
     news: Condvar,
+    /// Lines are passed on while it is free.
+    gate: Mutex<()>,
 }
 
 /// A running program. It is killed when it goes out of scope.
@@ -72,7 +74,8 @@ impl Process {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let label = format!("{label} (process {})", child.id());
-        let record = Arc::new(Record { label, said: Mutex::default(), news: Condvar::new() });
+        let record =
+            Arc::new(Record { label, said: Mutex::default(), news: Condvar::new(), gate: Mutex::default() });
         collect(child.stdout.take().unwrap(), &record, |said, line| {
             said.lines.push(serde_json::from_str(&line).unwrap_or(Value::String(line)));
             !said.deaf
@@ -139,6 +142,11 @@ impl Process {
         panic!("{} has closed its output and does not end", self.record.label);
     }
 
+    /// What it says is not read while the result lives.
+    pub(crate) fn unread(&self) -> MutexGuard<'_, ()> {
+        self.record.gate.lock().unwrap()
+    }
+
     /// Stops reading what it says.
     pub(crate) fn stop_listening(&self) {
         self.record.said().deaf = true;
@@ -187,9 +195,13 @@ fn collect(
     let record = record.clone();
     thread::spawn(move || {
         let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
-        while lines.next().is_some_and(|line| add(&mut record.said(), line)) {
+        let pass_on = |line| {
+            drop(record.gate.lock());
+            let wants_more = add(&mut record.said(), line);
             record.news.notify_all();
-        }
+            wants_more
+        };
+        while lines.next().is_some_and(pass_on) {}
         drop(lines);
         record.said().ended_streams += 1;
         record.news.notify_all();

@@ -99,3 +99,25 @@ fn three_nodes_talk_in_causal_order() {
         }
     }
 }
+
+#[test]
+fn a_member_that_is_not_read_slows_the_others_and_loses_nothing() {
+    // Far more than pipes, queues and windows hold.
+    const LINES: u64 = 20_000;
+    let world = World::new();
+    let tracker = world.tracker();
+    let [mut ann, bob, mut cid] = world.lobby(&tracker, "fifo", ["ann", "bob", "cid"]);
+    let unread = bob.unread();
+    ann.counts(1..=LINES);
+    ann.messages("lobby", 1_000);
+    // She is held up, he is not.
+    cid.types("all well?");
+    ann.hears("lobby", "cid", "all well?");
+    drop(unread);
+    for node in [&ann, &bob, &cid] {
+        let heard = node.messages("lobby", LINES as usize + 1);
+        let texts = heard.iter().filter(|message| message["from"] == "ann").map(|message| &message["text"]);
+        assert!(texts.eq(&(1..=LINES).map(|number| format!("ann {number}").into()).collect::<Vec<Value>>()));
+        node.sees("lobby", &["ann", "bob", "cid"]);
+    }
+}

@@ -102,10 +102,12 @@ fn of_lines_that_make_no_sense_nothing_is_sent() {
 fn line_mode_over_pipes_has_messages_on_stdout_and_the_rest_on_stderr() {
     let world = World::new();
     let tracker = world.tracker();
-    let mut ann = world.start("ann", &["--tracker", &tracker.address]);
+    // Bound to the address that people use, who name none.
+    let arguments = ["--bind", "0.0.0.0:0", "--tracker", &tracker.address];
+    let mut ann = world.start("ann", &arguments);
     ann.types("!j lobby fifo");
     ann.until("her group", |said| said.errors.iter().find(|line| line.contains("#lobby (1 here)")).cloned());
-    let mut bob = world.start("bob", &["--tracker", &tracker.address, "--join", "lobby"]);
+    let mut bob = world.start("bob", &[&arguments[..], &["--join", "lobby"]].concat());
     bob.types("hello\u{1b}[1m");
     ann.until("his words", |said| (!said.lines.is_empty()).then_some(()));
     ann.types("!who");

@@ -132,3 +132,18 @@ fn one_hosts_the_tracker_and_when_that_one_ends_the_others_talk_on() {
     bob.types("she has left");
     cid.hears("lobby", "bob", "she has left");
 }
+
+#[test]
+fn a_tracker_that_hangs_is_taken_for_lost_and_answers_when_it_goes_on() {
+    let world = World::new();
+    let tracker = world.tracker();
+    let [mut ann, mut bob] = world.lobby(&tracker, "fifo", ["ann", "bob"]);
+    tracker.signal("STOP");
+    let line = ann.types("!g");
+    bob.types("it does not answer");
+    ann.hears("lobby", "bob", "it does not answer");
+    ann.notice("tracker_lost");
+    tracker.signal("CONT");
+    assert_eq!(ann.answer(line)["groups"][0]["members"], 2);
+    ann.notice("tracker_back");
+}
