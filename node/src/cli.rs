@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long, env = "DECURY_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
 
-    /// A group to join at the start, with the order (fifo or causal) to create it with; the last one is current
+    /// A group to join at the start, with the order (fifo, causal or total) to create it with; the last one is current
     #[arg(long, env = "DECURY_JOIN", value_name = "GROUP[:ORDER]", value_delimiter = ',')]
     pub join: Vec<Join>,
 
@@ -133,7 +133,7 @@ impl FromStr for Join {
             Some((group, order)) => (group, Some(order.parse::<OrderKind>().map_err(|bad| bad.to_string())?)),
             None => (text, None),
         };
-        if let Some(order @ (OrderKind::Total | OrderKind::Safe)) = order {
+        if let Some(order @ OrderKind::Safe) = order {
             return Err(format!("the order {order} is not in this version"));
         }
         let group = group.parse().map_err(|bad: decury_common::base::id::BadName| bad.to_string())?;
@@ -273,7 +273,7 @@ mod tests {
             (&["--host=here"], "HOST:PORT"),
             (&["--join", "a b"], "1 to 50 letters"),
             (&["--join", "a:sorted"], "fifo, causal"),
-            (&["--join", "a:total"], "not in this version"),
+            (&["--join", "a:safe"], "not in this version"),
             (&["--ui", "tui"], "not in this version"),
             (&["--ui", "web"], "auto, line, json"),
             (&["--suspect-after", "2"], "500ms"),

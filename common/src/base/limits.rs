@@ -34,6 +34,11 @@ pub const REQUEST_RANGES_MAX: usize = 16;
 /// Fragments that one repair request is answered with.
 pub const REQUEST_FRAGMENTS_MAX: usize = 128;
 
+/// Ranges of priorities that one frame carries.
+pub const AGREED_MAX: usize = 64;
+/// Ranges of priorities of one sender that a change of view carries; one for each message that can be kept.
+pub const REPORT_RANGES_MAX: usize = RING_SLOTS;
+
 /// Messages an application may have queued before they enter the window; then the sender is told `Busy`.
 pub const QUEUE_MESSAGES: usize = 256;
 /// Payload bytes queued likewise; one largest message always fits an empty queue.
@@ -49,7 +54,9 @@ pub const GROUPS_MAX: usize = 64;
 pub const PEERS_MAX: usize = 128;
 
 /// Bytes of one membership message (`Prepare`, `Promise`, `Cut`), fragmented or not.
-pub const PARCEL_MAX: usize = 128 * PARCEL_FRAGMENT;
+pub const PARCEL_MAX: usize = PARCEL_FRAGMENTS_MAX * PARCEL_FRAGMENT;
+/// Fragments of one membership message.
+pub const PARCEL_FRAGMENTS_MAX: usize = 512;
 /// Bytes of one fragment of a membership message.
 pub const PARCEL_FRAGMENT: usize = 1_100;
 
@@ -70,5 +77,7 @@ const _: () = {
     assert!(WINDOW_BYTES >= 2 * MESSAGE_MAX);
     assert!(RING_SLOTS.is_power_of_two() && RING_SLOTS > WINDOW_SLOTS);
     assert!(QUEUE_BYTES >= MESSAGE_MAX);
+    // A range of priorities takes at most 12 bytes while numbers and counters are below 2^28.
+    assert!(MEMBERS_MAX * REPORT_RANGES_MAX * 12 <= PARCEL_MAX);
     assert!(STREAM_FRAME_MAX <= u16::MAX as usize);
 };

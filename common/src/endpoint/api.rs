@@ -47,7 +47,7 @@ pub enum JoinError {
     #[error("in too many groups")]
     TooManyGroups,
     /// An order that this version does not have yet.
-    #[error("this version has the orders fifo and causal only")]
+    #[error("this version has the orders fifo, causal and total only")]
     Order,
 }
 

@@ -350,6 +350,9 @@ impl Machine for Endpoint {
             self.sent_to = Some(node);
         }
         self.sent_to = None;
+        for group in self.groups.values_mut() {
+            group.work(now);
+        }
         None
     }
 

@@ -83,6 +83,8 @@ pub enum Event {
         /// `causal`: how many messages of whom its sender had delivered when it sent this one, itself included;
         /// empty in `fifo`.
         clock: Vec<(UserName, u64)>,
+        /// `total`: its place in the group's sequence, from 1; the same at all members of a view.
+        position: Option<u64>,
         /// What was sent.
         payload: Bytes,
     },

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use super::{Event, Held};
 use crate::base::id::{GroupName, Incarnation, MemberId, MessageId, Rank, UserName, ViewId};
 use crate::base::time::Instant;
+use crate::machine::Wakeup;
 use crate::membership::{Prior, View};
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, Rtt};
 use crate::multicast::{Counters, Multicast};
-use crate::order::{Order, OrderKind, OrderReport, OrderTable, Ordered};
-use crate::wire::Frame;
+use crate::order::{Order, OrderKind, OrderReport, Ordered};
 use crate::wire::membership::{Holdings, PriorCut};
 use crate::wire::multicast::Head;
+use crate::wire::{Frame, Packer, Section};
 
 #[derive(Clone, Debug)]
 pub(super) struct Live {
@@ -34,7 +35,7 @@ impl Live {
         mesh: &Mesh,
         view: &View,
         me: MemberId,
-        order: OrderKind,
+        (order, position): (OrderKind, u64),
     ) -> Option<Live> {
         let me = view.rank(me)?;
         let mut multicast = Multicast::new(now, me, view.members.len());
@@ -49,7 +50,7 @@ impl Live {
             multicast,
             names: view.members.iter().map(|member| member.name).collect(),
             paused: false,
-            order: Order::new(order, me, view.members.len())?,
+            order: Order::new(order, me, view.members.len(), position)?,
             members: view.members.iter().map(|member| member.id).collect(),
         })
     }
@@ -70,13 +71,39 @@ impl Live {
             Frame::Data(data) => self.multicast.handle_data(now, from, data, datagram),
             Frame::Acks(acks) => self.multicast.handle_acks(now, from, acks),
             Frame::Request(request) => self.multicast.handle_request(now, from, request),
-            _ => {}
+            _ => self.order.handle_frame(from, frame),
         }
     }
 
+    pub(super) fn can_send(&self, len: usize) -> bool {
+        self.multicast.can_send(len) && self.order.can_send()
+    }
+
     pub(super) fn send(&mut self, now: Instant, count: u64, payload: Bytes) {
-        let deps = self.order.stamp();
-        self.multicast.send(now, Head { count, deps }, payload);
+        let (deps, proposal) = self.order.stamp();
+        self.multicast.send(now, Head { count, deps, proposal }, payload);
+    }
+
+    pub(super) fn write(&mut self, now: Instant, to: Rank, section: Section, packer: &mut Packer) -> bool {
+        self.order.write(now, to, section, packer) || self.multicast.write(now, to, section, packer)
+    }
+
+    /// Throws away what is due for a member that cannot be reached yet: it will be repeated.
+    pub(super) fn discard(&mut self, now: Instant, to: Rank, section: Section, packer: impl Fn() -> Packer) {
+        self.order.discard(to);
+        while self.multicast.write(now, to, section, &mut packer()) {}
+    }
+
+    pub(super) fn heartbeat(&mut self, to: Rank, rtt: Option<Rtt>) {
+        self.multicast.heartbeat(to);
+        if let Some(rtt) = rtt {
+            self.multicast.set_rtt(to, rtt.smoothed, rtt.variation);
+            self.order.heartbeat(to, rtt.timeout());
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Wakeup> {
+        Wakeup::earliest(self.multicast.poll_timeout(), self.order.poll_timeout())
     }
 
     /// Delivers up to `room` messages; returns how many.
@@ -114,11 +141,12 @@ impl Live {
         events: &mut VecDeque<Event>,
     ) {
         self.multicast.release(&cut.upto);
+        self.order.finish();
         self.deliver(now, group, usize::MAX, events);
     }
 
     pub(super) fn held(&self) -> Vec<Held> {
-        let held = self.order.held().map(|held| Held {
+        let held = self.order.held().into_iter().map(|held| Held {
             id: MessageId { sender: self.members[held.sender], count: held.count },
             from: self.names[held.sender],
             waits_for: (self.names[held.waits_for.0], held.waits_for.1),
@@ -133,6 +161,7 @@ impl Live {
             from: self.names[ordered.sender],
             id: MessageId { sender: self.members[ordered.sender], count: ordered.count },
             clock: self.names.iter().copied().zip(ordered.clock).collect(),
+            position: ordered.position,
             payload: ordered.payload,
         }
     }
@@ -152,8 +181,11 @@ impl Prior for Live {
         self.multicast.lacking(&cut.upto)
     }
 
-    fn adopt(&mut self, table: &OrderTable) {
-        self.order.adopt(table);
+    fn adopt(&mut self, cut: &PriorCut) {
+        while let Some(arrived) = self.multicast.poll_cut(&cut.upto) {
+            self.order.accept(arrived);
+        }
+        self.order.adopt(&cut.order);
     }
 }
 

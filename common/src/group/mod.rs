@@ -174,7 +174,12 @@ impl Group {
             self.with_membership(now, mesh, |membership, cx| membership.handle_installed(cx, from, view));
         }
         match frame {
-            Frame::Data(_) | Frame::Acks(_) | Frame::Request(_) => {
+            Frame::Data(_)
+            | Frame::Acks(_)
+            | Frame::Request(_)
+            | Frame::Proposals(_)
+            | Frame::Decisions(_)
+            | Frame::Decided(_) => {
                 if let Some(live) = self.live.as_mut().filter(|live| Some(live.view) == section.view) {
                     live.handle_frame(now, from, &frame, datagram);
                 }
@@ -242,7 +247,7 @@ impl Group {
         }
         loop {
             while let Some((_, payload)) = self.queue.front()
-                && live.multicast.can_send(payload.len())
+                && live.can_send(payload.len())
                 && let Some((count, payload)) = self.queue.pop_front()
             {
                 self.queued_bytes -= payload.len();
@@ -264,10 +269,7 @@ impl Group {
         self.membership.heartbeat(node);
         let rank = self.membership.view().and_then(|view| view.rank_of_node(node));
         if let Some((rank, live)) = rank.zip(self.live.as_mut()) {
-            live.multicast.heartbeat(rank);
-            if let Some(rtt) = rtt {
-                live.multicast.set_rtt(rank, rtt.smoothed, rtt.variation);
-            }
+            live.heartbeat(rank, rtt);
         }
     }
 
@@ -281,7 +283,7 @@ impl Group {
         let rank = self.membership.view().and_then(|view| view.rank_of_node(node));
         let Some((rank, live)) = rank.zip(self.live.as_mut()) else { return false };
         let section = Section { group: self.id, view: Some(live.view) };
-        live.multicast.write(now, rank, section, packer)
+        live.write(now, rank, section, packer)
     }
 
     /// Throws away what is due of messages for a node that cannot be reached yet: it will be repeated.
@@ -289,7 +291,7 @@ impl Group {
         let rank = self.membership.view().and_then(|view| view.rank_of_node(node));
         let Some((rank, live)) = rank.zip(self.live.as_mut()) else { return };
         let section = Section { group: self.id, view: Some(live.view) };
-        while live.multicast.write(now, rank, section, &mut packer()) {}
+        live.discard(now, rank, section, packer);
     }
 
     /// Whether this node matters to this group.
@@ -302,7 +304,7 @@ impl Group {
         if self.stage == Stage::Over {
             return None;
         }
-        let multicast = self.live.as_ref().and_then(|live| live.multicast.poll_timeout());
+        let multicast = self.live.as_ref().and_then(Live::poll_timeout);
         let leave = match self.stage {
             Stage::Leaving(since, _) => Some(since + LEAVE_LIMIT),
             Stage::Out(since) => Some(since + LINGER_LIMIT),
@@ -358,7 +360,7 @@ impl Group {
         let result = call(&mut self.membership, &mut Context { now, mesh, prior });
         while let Some(outcome) = self.membership.poll_outcome() {
             match outcome {
-                Outcome::Installed(installed) => self.install(now, mesh, installed),
+                Outcome::Installed(installed) => self.install(now, mesh, *installed),
                 Outcome::Refused(reason) => self.refused(reason),
                 Outcome::Alone => {
                     let heard = self.live.as_ref().is_none_or(|live| live.multicast.is_all_stable());
@@ -381,7 +383,8 @@ impl Group {
             self.stage = Stage::Out(now);
             return;
         }
-        self.live = Live::new(now, mesh, &installed.view, self.membership.me().id, self.membership.order());
+        let order = (self.membership.order(), installed.position);
+        self.live = Live::new(now, mesh, &installed.view, self.membership.me().id, order);
         let first = !std::mem::replace(&mut self.joined, true);
         let Some(view) = self.view() else { return };
         let cause = match () {

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::base::id::Incarnation;
-use crate::base::limits::{MEMBERS_MAX, PARCEL_FRAGMENT, PARCEL_MAX};
+use crate::base::limits::{MEMBERS_MAX, PARCEL_FRAGMENT, PARCEL_FRAGMENTS_MAX, PARCEL_MAX};
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
-use crate::wire::membership::{Message, Parcel, ParcelAck, ParcelKind};
+use crate::wire::membership::{FragmentSet, Message, Parcel, ParcelAck, ParcelKind};
 use crate::wire::{Frame, Packer, Section};
 
 /// Peers from which parcels are put together at the same time.
@@ -31,10 +31,10 @@ pub(super) struct Courier {
 struct Outgoing {
     number: u64,
     bytes: Vec<u8>,
-    fragments: u8,
-    /// Bit i: fragment i needs no sending now: it was acknowledged, or sent in this round.
-    settled: u128,
-    acknowledged: u128,
+    fragments: u16,
+    /// Those that need no sending now: acknowledged, or sent in this round.
+    settled: FragmentSet,
+    acknowledged: FragmentSet,
     repeat_at: Option<Instant>,
     repeat_wait: Option<Duration>,
 }
@@ -42,13 +42,9 @@ struct Outgoing {
 #[derive(Clone, Debug)]
 struct Incoming {
     number: u64,
-    received: u128,
+    received: FragmentSet,
     /// By fragment; empty once the message is complete.
     fragments: Vec<Option<Vec<u8>>>,
-}
-
-fn all(fragments: u8) -> u128 {
-    u128::MAX >> (128 - u32::from(fragments))
 }
 
 impl Courier {
@@ -73,14 +69,14 @@ impl Courier {
             );
             return;
         }
-        let fragments = u8::try_from(bytes.len().div_ceil(PARCEL_FRAGMENT).max(1)).unwrap_or(u8::MAX);
+        let fragments = u16::try_from(bytes.len().div_ceil(PARCEL_FRAGMENT).max(1)).unwrap_or(u16::MAX);
         self.number += 1;
         let parcel = Outgoing {
             number: self.number,
             bytes,
             fragments,
-            settled: 0,
-            acknowledged: 0,
+            settled: FragmentSet::default(),
+            acknowledged: FragmentSet::default(),
             repeat_at: None,
             repeat_wait: None,
         };
@@ -101,7 +97,8 @@ impl Courier {
 
     /// A fragment has come; gives the message when it is the last that was missing.
     pub(super) fn handle_parcel(&mut self, from: Incarnation, parcel: &Parcel<'_>) -> Option<Message> {
-        let valid = (1..=128).contains(&parcel.fragments) && parcel.fragment < parcel.fragments;
+        let count = usize::from(parcel.fragments);
+        let valid = count <= PARCEL_FRAGMENTS_MAX && parcel.fragment < parcel.fragments;
         if !valid || parcel.bytes.len() > PARCEL_FRAGMENT {
             return None;
         }
@@ -113,8 +110,8 @@ impl Courier {
                 if known.is_none() && self.incoming.len() >= SENDERS_MAX {
                     self.forget_one_complete()?;
                 }
-                let fragments = vec![None; usize::from(parcel.fragments)];
-                let fresh = Incoming { number: parcel.number, received: 0, fragments };
+                let fragments = vec![None; count];
+                let fresh = Incoming { number: parcel.number, received: FragmentSet::default(), fragments };
                 self.incoming.insert(key, fresh);
             }
         }
@@ -123,7 +120,7 @@ impl Courier {
         let slot = incoming.fragments.get_mut(usize::from(parcel.fragment))?;
         if slot.is_none() {
             *slot = Some(parcel.bytes.to_vec());
-            incoming.received |= 1 << parcel.fragment;
+            incoming.received.insert(parcel.fragment);
         }
         let complete = incoming.fragments.iter().all(Option::is_some);
         if !complete {
@@ -148,9 +145,9 @@ impl Courier {
         if parcel.number != ack.number {
             return;
         }
-        parcel.acknowledged |= ack.received;
-        parcel.settled |= ack.received;
-        if parcel.acknowledged & all(parcel.fragments) == all(parcel.fragments) {
+        parcel.acknowledged.extend(&ack.received);
+        parcel.settled.extend(&ack.received);
+        if (0..parcel.fragments).all(|fragment| parcel.acknowledged.contains(fragment)) {
             self.outgoing.remove(&(from, ack.kind));
         }
     }
@@ -207,7 +204,7 @@ impl Outgoing {
             self.repeat_at = None;
         }
         for fragment in 0..self.fragments {
-            if self.settled & (1 << fragment) != 0 {
+            if self.settled.contains(fragment) {
                 continue;
             }
             let start = usize::from(fragment) * PARCEL_FRAGMENT;
@@ -218,7 +215,7 @@ impl Outgoing {
             if !packer.push_in(section, &Frame::Parcel(parcel)) {
                 return true;
             }
-            self.settled |= 1 << fragment;
+            self.settled.insert(fragment);
             if self.repeat_at.is_none() {
                 let wait = self.repeat_wait.map_or(timeout, |wait| (wait * 2).min(REPEAT_LAST));
                 self.repeat_wait = Some(wait);
@@ -250,13 +247,13 @@ mod tests {
             holders: (0..10).map(|_| holder.clone()).collect(),
             order: Default::default(),
         };
-        Message::Cut(Cut { attempt, priors: (0..20).map(|_| prior.clone()).collect() })
+        Message::Cut(Cut { attempt, position: 0, priors: (0..20).map(|_| prior.clone()).collect() })
     }
 
     /// Runs two couriers over a line that loses every second frame.
     fn run(a: &mut Courier, b: &mut Courier, messages: &mut Vec<Message>) {
         let (mut rng, mut now) = (Rng::from_seed(3), Instant::ZERO);
-        for _ in 0..400 {
+        for _ in 0..1000 {
             now += Duration::from_millis(10);
             step(now, &mut rng, (A, a), (B, b), messages);
             step(now, &mut rng, (B, b), (A, a), messages);

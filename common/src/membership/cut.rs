@@ -19,6 +19,7 @@ pub(super) fn compute<'a>(
     for prior in promises {
         by_view.entry(prior.view).or_default().push(prior);
     }
+    let position = by_view.values().map(|priors| end_of(priors)).max().unwrap_or(0);
     let priors = by_view.into_iter().map(|(view, priors)| {
         let members = priors.iter().map(|prior| prior.holdings.len()).max().unwrap_or(0);
         let reports: Vec<(Rank, &OrderReport)> =
@@ -31,5 +32,13 @@ pub(super) fn compute<'a>(
             order: order::decide(order, &reports),
         }
     });
-    Cut { attempt, priors: priors.collect() }
+    Cut { attempt, position, priors: priors.collect() }
+}
+
+/// How many messages the group's sequence has when a prior view ends.
+fn end_of(priors: &[&Prior]) -> u64 {
+    let members = priors.iter().map(|prior| prior.holdings.len()).max().unwrap_or(0);
+    let before = priors.iter().map(|prior| prior.position).max().unwrap_or(0);
+    let messages = multicast::messages(members, priors.iter().map(|prior| &prior.holdings));
+    messages.fold(before, u64::saturating_add)
 }

@@ -63,14 +63,15 @@ impl Membership {
         let view = View { id, members: vec![self.me.clone()] };
         self.view = Some(Arc::new(view.clone()));
         self.beacon_all();
-        self.outcomes.push(Outcome::Installed(Installed {
+        self.outcomes.push(Outcome::Installed(Box::new(Installed {
             view,
             cut: None,
+            position: 0,
             joined: vec![self.me.name],
             left: Vec::new(),
             suspected: false,
             merged: false,
             out: false,
-        }));
+        })));
     }
 }

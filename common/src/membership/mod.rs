@@ -37,7 +37,7 @@ use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
 use crate::mesh::Mesh;
-use crate::order::{OrderKind, OrderReport, OrderTable};
+use crate::order::{OrderKind, OrderReport};
 use crate::wire::membership::{Addresses, Holdings, Join, Member, PriorCut, Refusal, Refuse};
 use crate::wire::{Beacon, Frame, Packer, Section};
 use change::{Attempt, Change};
@@ -68,7 +68,7 @@ pub trait Prior {
     /// About how many fragments of this cut are lacking; 0 means none.
     fn lacks(&self, cut: &PriorCut) -> u64;
     /// Take the cut's decisions as one's own.
-    fn adopt(&mut self, table: &OrderTable);
+    fn adopt(&mut self, cut: &PriorCut);
 }
 
 /// What every call needs to know of the world.
@@ -85,7 +85,7 @@ pub struct Context<'a> {
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// A view is installed.
-    Installed(Installed),
+    Installed(Box<Installed>),
     /// This node is not taken in.
     Refused(Refusal),
     /// This node wanted to leave, and nobody else is left.
@@ -99,6 +99,8 @@ pub struct Installed {
     pub view: View,
     /// With what my former view ended; `None` if I had none.
     pub cut: Option<PriorCut>,
+    /// How many messages the group's sequence has before the new view.
+    pub position: u64,
     /// Members that my former view did not have.
     pub joined: Vec<UserName>,
     /// Members of my former view that are gone.
@@ -119,6 +121,8 @@ pub struct Membership {
     rng: Rng,
     suspect_after: Duration,
     view: Option<Arc<View>>,
+    /// How many messages the group's sequence had when the view began.
+    position: u64,
     /// The highest attempt promised, ever.
     promised: Option<ViewId>,
     /// The highest number of an attempt seen, ever.
@@ -160,6 +164,7 @@ impl Membership {
             rng,
             suspect_after,
             view: None,
+            position: 0,
             promised: None,
             seen: 0,
             change: None,

@@ -65,7 +65,8 @@ impl Membership {
         let view = self.view.as_ref();
         let prior = view.zip(cx.prior.as_mut()).map(|(view, prior)| {
             let (holdings, order) = prior.freeze();
-            Prior { view: view.id, rank: view.rank(self.me.id).unwrap_or(0) as u8, holdings, order }
+            let rank = view.rank(self.me.id).unwrap_or(0) as u8;
+            Prior { view: view.id, rank, position: self.position, holdings, order }
         });
         self.promised = Some(attempt);
         let ready = self.change.take().and_then(|change| change.ready);
@@ -152,7 +153,7 @@ impl Membership {
         if let (Some(view), Some(prior)) = (&self.view, cx.prior.as_mut())
             && let Some(part) = part(&cut, view.id)
         {
-            prior.adopt(&part.order);
+            prior.adopt(part);
         }
         let mut readies = std::mem::take(&mut change.readies);
         readies.insert(self.me.id);
@@ -235,6 +236,7 @@ impl Membership {
         let view = View { id: prepare.attempt, members: prepare.members.iter().filter_map(find).collect() };
         let former = self.view.replace(Arc::new(view.clone()));
         self.order = prepare.order;
+        self.position = cut.position;
         if self.attempt.as_ref().is_some_and(|mine| mine.prepare.attempt != view.id) {
             self.give_up();
         }
@@ -258,7 +260,7 @@ impl Membership {
             }
         }
         self.beacon_all();
-        self.outcomes.push(Outcome::Installed(installed));
+        self.outcomes.push(Outcome::Installed(Box::new(installed)));
     }
 
     /// Those of my former view who are gone: who left is forgotten, who was suspected is looked for. True if any was
@@ -302,6 +304,7 @@ impl Membership {
             suspected,
             merged: former.is_some() && cut.priors.len() > 1 && !joined.is_empty(),
             out: !view.contains(self.me.id),
+            position: cut.position,
             joined,
             view,
         }

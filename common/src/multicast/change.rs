@@ -2,11 +2,11 @@
 
 use super::ranges::Ranges;
 use super::repair::Fetch;
-use super::{Multicast, Phase};
+use super::{Arrived, Multicast, Phase};
 use crate::base::limits::MEMBERS_MAX;
 use crate::base::list::List;
 use crate::base::time::Instant;
-use crate::wire::membership::{Holder, Holdings};
+use crate::wire::membership::{Holder, Holding, Holdings};
 
 impl Multicast {
     /// A change of view is promised: from now on no new message, no acknowledgement, no delivery. What arrives is
@@ -58,6 +58,12 @@ impl Multicast {
         self.windows.iter().zip(upto).map(|(window, &upto)| window.lacking(upto)).fold(0, u64::saturating_add)
     }
 
+    /// The next whole message of a cut that is held in full, although frozen: so that the order layer can decide about
+    /// all of them before any is delivered.
+    pub fn poll_cut(&mut self, upto: &[u64]) -> Option<Arrived> {
+        self.windows.iter_mut().zip(upto).find_map(|(window, &upto)| window.poll(upto))
+    }
+
     /// The change is installed: [`Multicast::poll_message`] yields what is left, up to the cut and no further.
     /// Nothing else leaves any more.
     pub fn release(&mut self, upto: &[u64]) {
@@ -76,4 +82,30 @@ pub fn cut<'a>(members: usize, holdings: impl Iterator<Item = &'a Holdings>) -> 
         }
     }
     held.iter_mut().map(|union| union.take_from(1).unwrap_or(0)).collect()
+}
+
+/// How many messages of each of the `members` that cut has. (A sender numbers its messages without gaps over all views,
+/// so the number of the last one and that of any one whose place in the view is known tell.)
+pub fn messages<'a>(
+    members: usize,
+    holdings: impl Iterator<Item = &'a Holdings> + Clone,
+) -> impl Iterator<Item = u64> {
+    let cut = cut(members, holdings.clone());
+    (0..members).map(move |sender| {
+        let held = holdings.clone().filter_map(|promised| promised.get(sender));
+        let known = held.clone().find(|holding| holding.messages > 0);
+        let before = known.map_or(0, |holding| holding.count.saturating_sub(holding.messages));
+        let last = held.filter_map(|holding| last_number(holding, cut[sender])).max();
+        last.map_or(0, |count| count.saturating_sub(before))
+    })
+}
+
+/// The number of the message that ends with `upto`, if this holder knows it.
+fn last_number(holding: &Holding, upto: u64) -> Option<u64> {
+    if upto == holding.contiguous {
+        return Some(holding.count).filter(|_| upto > 0);
+    }
+    let ranges = Ranges::from_spans(holding.contiguous, &holding.beyond);
+    let at = ranges.iter().position(|(_, last)| last == upto)?;
+    holding.counts.get(at).copied()
 }

@@ -6,9 +6,9 @@ use super::ring::Slot;
 use crate::base::limits::{FRAGMENT_MAX, FRAGMENTS_MAX, MEMBERS_MAX, MESSAGE_MAX};
 use crate::wire::multicast::Head;
 
-/// Bytes that a head may take, encoded: its count, and its dependencies' number and entries.
+/// Bytes that a head may take, encoded: its count, its dependencies' number and entries, its proposal.
 const fn head_room(deps: usize) -> usize {
-    10 + 1 + deps * 11
+    10 + 1 + deps * 11 + 10
 }
 
 /// The first fragment shares its room with the head, whatever the dependencies are.
@@ -67,7 +67,7 @@ mod tests {
     use crate::wire::multicast::Deps;
 
     fn head(deps: usize) -> Head {
-        Head { count: u64::MAX, deps: (0..deps).map(|_| (u8::MAX, u64::MAX)).collect() }
+        Head { count: u64::MAX, deps: (0..deps).map(|_| (u8::MAX, u64::MAX)).collect(), proposal: u64::MAX }
     }
 
     #[test]
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn what_is_no_message_is_not_joined() {
         let part = |head: bool, last: bool, len: usize| Slot {
-            head: head.then(|| Head { count: 1, deps: Deps::new() }),
+            head: head.then(|| Head { count: 1, deps: Deps::new(), proposal: 0 }),
             last,
             payload: vec![0; len].into(),
         };

@@ -28,7 +28,7 @@ mod tests;
 mod timing;
 mod vectors;
 
-pub use change::cut;
+pub use change::{cut, messages};
 
 use std::time::Duration;
 

@@ -33,6 +33,8 @@ pub(super) struct ReceiveWindow {
     beyond: Ranges,
     /// Where the last whole message of the contiguous prefix ends.
     whole: u64,
+    /// How many messages that prefix has, and the last one's number among all that its sender has sent to the group.
+    messages: (u64, u64),
     /// Where the last message ends that was handed out.
     handed: u64,
     /// How many were.
@@ -55,6 +57,7 @@ impl ReceiveWindow {
             contiguous: 0,
             beyond: Ranges::default(),
             whole: 0,
+            messages: (0, 0),
             handed: 0,
             index: 0,
             waiting: VecDeque::new(),
@@ -112,6 +115,8 @@ impl ReceiveWindow {
         self.contiguous = self.beyond.take_from(seq + 1).unwrap_or(seq);
         for seq in from..=self.contiguous {
             if self.ends_message(self.whole + 1, seq) {
+                let head = self.ring.get(self.whole + 1).and_then(|slot| slot.head.as_ref());
+                self.messages = (self.messages.0 + 1, head.map_or(self.messages.1, |head| head.count));
                 self.whole = seq;
             }
         }
@@ -186,18 +191,26 @@ impl ReceiveWindow {
     }
 
     pub(super) fn holding(&self) -> Holding {
-        let mut messages = Ranges::default();
+        let (mut messages, mut ends) = (Ranges::default(), Vec::new());
         for (first, last) in self.beyond.iter() {
             let mut start = None;
             for seq in first..=last {
                 let Some(slot) = self.ring.get(seq) else { continue };
-                start = if slot.head.is_some() { Some(seq) } else { start };
-                if slot.last {
-                    start.take().into_iter().for_each(|start| messages.insert_range(start, seq));
+                start = slot.head.as_ref().map(|head| (seq, head.count)).or(start);
+                if let Some((start, count)) = start.take_if(|_| slot.last) {
+                    messages.insert_range(start, seq);
+                    ends.push((seq, count));
                 }
             }
         }
-        Holding { contiguous: self.whole, beyond: messages.to_spans(self.whole) }
+        let count_at = |end| ends.iter().find(|&&(seq, _)| seq == end).map_or(0, |&(_, count)| count);
+        Holding {
+            contiguous: self.whole,
+            messages: self.messages.0,
+            count: self.messages.1,
+            beyond: messages.to_spans(self.whole),
+            counts: messages.iter().map(|(_, last)| count_at(last)).collect(),
+        }
     }
 
     #[cfg(test)]

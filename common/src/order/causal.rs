@@ -76,7 +76,7 @@ impl Causal {
         let rank = self.senders.iter().enumerate().find_map(ready)?;
         let Pending { index, count, payload, clock } = self.senders[rank].queue.pop_front()?;
         self.delivered[rank] = index;
-        Some(Ordered { sender: rank, index, count, payload, clock })
+        Some(Ordered { sender: rank, index, count, payload, clock, position: None })
     }
 
     pub(super) fn held(&self) -> impl Iterator<Item = HeldMessage> + '_ {

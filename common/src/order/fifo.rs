@@ -20,7 +20,7 @@ impl Fifo {
 
     pub(super) fn poll_deliver(&mut self) -> Option<Ordered> {
         let Arrived { sender, index, head, payload } = self.ready.pop_front()?;
-        Some(Ordered { sender, index, count: head.count, payload, clock: Clock::new() })
+        Some(Ordered { sender, index, count: head.count, payload, clock: Clock::new(), position: None })
     }
 
     pub(super) fn refused(&self) -> u64 {

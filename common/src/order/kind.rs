@@ -28,7 +28,7 @@ pub struct BadOrder;
 impl OrderKind {
     /// Whether this version has it.
     pub fn is_built(self) -> bool {
-        matches!(self, OrderKind::Fifo | OrderKind::Causal)
+        !matches!(self, OrderKind::Safe)
     }
 
     /// The order as people type it.

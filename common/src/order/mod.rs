@@ -13,19 +13,26 @@ mod kind;
 mod table;
 #[cfg(test)]
 mod tests;
+mod total;
 
 pub use clock::Clock;
 pub use kind::{BadOrder, OrderKind};
 pub use table::{OrderReport, OrderTable};
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use causal::Causal;
 use fifo::Fifo;
+use total::Total;
 
 use crate::base::id::Rank;
+use crate::base::time::Instant;
+use crate::machine::Wakeup;
 use crate::multicast::Arrived;
 use crate::wire::multicast::Deps;
+use crate::wire::{Frame, Packer, Section};
 
 /// A message whose turn has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +47,8 @@ pub struct Ordered {
     pub payload: Bytes,
     /// What its sender had delivered when it sent it, this message included; empty in `fifo`.
     pub clock: Clock,
+    /// `total`: its place in the group's sequence, from 1.
+    pub position: Option<u64>,
 }
 
 /// A message whose turn has not come.
@@ -65,16 +74,18 @@ pub struct Order {
 enum Rule {
     Fifo(Fifo),
     Causal(Causal),
+    Total(Box<Total>),
 }
 
 impl Order {
     /// The order of a new view of `members` members, in which this node has rank `me`. `None` for an order that this
-    /// version does not have.
-    pub fn new(kind: OrderKind, me: Rank, members: usize) -> Option<Order> {
+    /// version does not have. `position`: how many messages the group's sequence has before this view.
+    pub fn new(kind: OrderKind, me: Rank, members: usize, position: u64) -> Option<Order> {
         let rule = match kind {
             OrderKind::Fifo => Rule::Fifo(Fifo::default()),
             OrderKind::Causal => Rule::Causal(Causal::new(me, members)),
-            OrderKind::Total | OrderKind::Safe => return None,
+            OrderKind::Total => Rule::Total(Box::new(Total::new(me, members, position))),
+            OrderKind::Safe => return None,
         };
         Some(Order { rule })
     }
@@ -84,14 +95,25 @@ impl Order {
         match self.rule {
             Rule::Fifo(_) => OrderKind::Fifo,
             Rule::Causal(_) => OrderKind::Causal,
+            Rule::Total(_) => OrderKind::Total,
         }
     }
 
-    /// The dependencies of my next message. To be called exactly once for each message that is sent, in order.
-    pub fn stamp(&mut self) -> Deps {
+    /// Whether the order lets this member send one more message now.
+    pub fn can_send(&self) -> bool {
+        match &self.rule {
+            Rule::Fifo(_) | Rule::Causal(_) => true,
+            Rule::Total(total) => total.can_send(),
+        }
+    }
+
+    /// The dependencies of my next message, and the counter that I propose for it. To be called exactly once for each
+    /// message that is sent, in order.
+    pub fn stamp(&mut self) -> (Deps, u64) {
         match &mut self.rule {
-            Rule::Fifo(_) => Deps::new(),
-            Rule::Causal(causal) => causal.stamp(),
+            Rule::Fifo(_) => (Deps::new(), 0),
+            Rule::Causal(causal) => (causal.stamp(), 0),
+            Rule::Total(total) => total.stamp(),
         }
     }
 
@@ -100,6 +122,18 @@ impl Order {
         match &mut self.rule {
             Rule::Fifo(fifo) => fifo.accept(arrived),
             Rule::Causal(causal) => causal.accept(arrived),
+            Rule::Total(total) => total.accept(arrived),
+        }
+    }
+
+    /// A frame about the order has come from the member with rank `from`; others are ignored.
+    pub fn handle_frame(&mut self, from: Rank, frame: &Frame<'_>) {
+        let Rule::Total(total) = &mut self.rule else { return };
+        match frame {
+            Frame::Proposals(proposals) => total.handle_proposals(from, proposals),
+            Frame::Decisions(decisions) => total.handle_decisions(from, decisions),
+            Frame::Decided(decided) => total.handle_decided(from, decided),
+            _ => {}
         }
     }
 
@@ -108,42 +142,92 @@ impl Order {
         match &mut self.rule {
             Rule::Fifo(fifo) => fifo.poll_deliver(),
             Rule::Causal(causal) => causal.poll_deliver(),
+            Rule::Total(total) => total.poll_deliver(),
         }
     }
 
     /// Messages that wait for others, by sender, each sender's in order.
-    pub fn held(&self) -> impl Iterator<Item = HeldMessage> + '_ {
-        let causal = match &self.rule {
-            Rule::Fifo(_) => None,
-            Rule::Causal(causal) => Some(causal),
-        };
-        causal.into_iter().flat_map(Causal::held)
+    pub fn held(&self) -> Vec<HeldMessage> {
+        match &self.rule {
+            Rule::Fifo(_) => Vec::new(),
+            Rule::Causal(causal) => causal.held().collect(),
+            Rule::Total(total) => total.held().collect(),
+        }
     }
 
-    /// Entries of dependencies that no correct member would send; they were ignored.
+    /// Entries that no correct member would send; they were ignored.
     pub fn refused(&self) -> u64 {
         match &self.rule {
             Rule::Fifo(fifo) => fifo.refused(),
             Rule::Causal(causal) => causal.refused(),
+            Rule::Total(total) => total.refused(),
         }
     }
 
-    /// What this member knows about the order of messages not stable yet, for its `Promise`.
-    pub fn report(&self) -> OrderReport {
-        OrderReport::None
+    /// Adds the frames about the order that are due for one member; true if more is due than fitted.
+    #[must_use]
+    pub fn write(&mut self, now: Instant, to: Rank, section: Section, packer: &mut Packer) -> bool {
+        match &mut self.rule {
+            Rule::Fifo(_) | Rule::Causal(_) => false,
+            Rule::Total(total) => total.write(now, to, section, packer),
+        }
     }
 
-    /// Takes the decisions of a cut for its own.
+    /// That member can't be reached yet: nothing is due for it.
+    pub fn discard(&mut self, to: Rank) {
+        if let Rule::Total(total) = &mut self.rule {
+            total.discard(to);
+        }
+    }
+
+    /// A heartbeat is about to leave for that member; after `timeout` without an answer from it something is probably
+    /// lost.
+    pub fn heartbeat(&mut self, to: Rank, timeout: Duration) {
+        if let Rule::Total(total) = &mut self.rule {
+            total.heartbeat(to);
+            total.set_timeout(to, timeout);
+        }
+    }
+
+    /// The next deadline: then [`Order::write`] has something for somebody.
+    pub fn poll_timeout(&self) -> Option<Wakeup> {
+        match &self.rule {
+            Rule::Fifo(_) | Rule::Causal(_) => None,
+            Rule::Total(total) => total.poll_timeout(),
+        }
+    }
+
+    /// Freezes, and tells what this member knows about the order of messages not stable yet, for its `Promise`.
+    pub fn report(&mut self) -> OrderReport {
+        match &mut self.rule {
+            Rule::Fifo(_) | Rule::Causal(_) => OrderReport::None,
+            Rule::Total(total) => OrderReport::Total(total.report()),
+        }
+    }
+
+    /// Takes the decisions of a cut for its own. All messages of the cut have been accepted.
     pub fn adopt(&mut self, table: &OrderTable) {
-        match table {
-            OrderTable::None => {}
+        if let (Rule::Total(total), OrderTable::Total(table)) = (&mut self.rule, table) {
+            total.adopt(table);
+        }
+    }
+
+    /// The view ends with what was adopted last: all that is decided so can be delivered.
+    pub fn finish(&mut self) {
+        if let Rule::Total(total) = &mut self.rule {
+            total.finish();
         }
     }
 }
 
 /// What a coordinator decides from the reports of those who go together, each with its rank in their prior view.
-pub fn decide(kind: OrderKind, _reports: &[(Rank, &OrderReport)]) -> OrderTable {
-    match kind {
-        OrderKind::Fifo | OrderKind::Causal | OrderKind::Total | OrderKind::Safe => OrderTable::None,
+pub fn decide(kind: OrderKind, reports: &[(Rank, &OrderReport)]) -> OrderTable {
+    if kind != OrderKind::Total {
+        return OrderTable::None;
     }
+    let total = reports.iter().filter_map(|&(rank, report)| match report {
+        OrderReport::Total(report) => Some((rank, report)),
+        OrderReport::None => None,
+    });
+    OrderTable::Total(total::decide(&total.collect::<Vec<_>>()))
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::DecodeError;
 use super::multicast::Span;
 use crate::base::id::{MemberId, UserName, ViewId};
-use crate::base::limits::{ADDRESSES_MAX, HOLDING_RANGES_MAX, MEMBERS_MAX};
+use crate::base::limits::{ADDRESSES_MAX, HOLDING_RANGES_MAX, MEMBERS_MAX, PARCEL_FRAGMENTS_MAX};
 use crate::base::list::List;
 use crate::order::{OrderKind, OrderReport, OrderTable};
 
@@ -86,9 +86,9 @@ pub struct Parcel<'a> {
     /// Rises with each that this node sends in this group, over all its memberships.
     pub number: u64,
     /// This fragment, from 0.
-    pub fragment: u8,
+    pub fragment: u16,
     /// How many there are.
-    pub fragments: u8,
+    pub fragments: u16,
     /// The fragment's bytes.
     #[serde(borrow)]
     pub bytes: &'a [u8],
@@ -101,8 +101,33 @@ pub struct ParcelAck {
     pub kind: ParcelKind,
     /// The parcel's number.
     pub number: u64,
-    /// Bit i: fragment i has come.
-    pub received: u128,
+    /// Those that have come.
+    pub received: FragmentSet,
+}
+
+/// A set of fragments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FragmentSet([u64; PARCEL_FRAGMENTS_MAX / 64]);
+
+impl FragmentSet {
+    /// Whether this fragment is in it.
+    pub fn contains(&self, fragment: u16) -> bool {
+        let (word, bit) = (usize::from(fragment) / 64, fragment % 64);
+        self.0.get(word).is_some_and(|word| word >> bit & 1 == 1)
+    }
+
+    /// Puts a fragment in; one beyond the limit is ignored.
+    pub fn insert(&mut self, fragment: u16) {
+        let (word, bit) = (usize::from(fragment) / 64, fragment % 64);
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= 1 << bit;
+        }
+    }
+
+    /// Puts all of another set in.
+    pub fn extend(&mut self, other: &FragmentSet) {
+        self.0.iter_mut().zip(other.0).for_each(|(mine, others)| *mine |= others);
+    }
 }
 
 /// The kinds of parcels.
@@ -192,6 +217,8 @@ pub struct Prior {
     pub view: ViewId,
     /// Its rank there.
     pub rank: u8,
+    /// How many messages the group's sequence had when that view began.
+    pub position: u64,
     /// What it holds of each member of that view.
     pub holdings: Holdings,
     /// What the order layer knows of messages not stable yet.
@@ -206,8 +233,14 @@ pub type Holdings = List<Holding, MEMBERS_MAX>;
 pub struct Holding {
     /// All messages up to the one that ends with this fragment; 0 for none.
     pub contiguous: u64,
+    /// How many messages these are.
+    pub messages: u64,
+    /// The last one's number among all that its sender has sent to the group; 0 for none.
+    pub count: u64,
     /// Ranges of fragments of whole messages beyond, rising.
     pub beyond: List<Span, HOLDING_RANGES_MAX>,
+    /// The same number of each range's last message.
+    pub counts: List<u64, HOLDING_RANGES_MAX>,
 }
 
 /// The coordinator's decision: with what each prior view ends.
@@ -215,6 +248,8 @@ pub struct Holding {
 pub struct Cut {
     /// The attempt.
     pub attempt: ViewId,
+    /// How many messages the group's sequence has when the new view begins.
+    pub position: u64,
     /// One for each view that promisers come from.
     pub priors: List<PriorCut, { 2 * MEMBERS_MAX }>,
 }

@@ -11,6 +11,7 @@
 pub mod membership;
 pub mod mesh;
 pub mod multicast;
+pub mod order;
 mod packet;
 mod section;
 pub mod stream;
@@ -58,6 +59,12 @@ pub enum Frame<'a> {
     Acks(multicast::Acks),
     /// Multicast: send me what I lack.
     Request(multicast::Request),
+    /// Order: what I propose for your messages.
+    Proposals(order::Proposals),
+    /// Order: what I have decided for mine.
+    Decisions(order::Decisions),
+    /// Order: whose decisions I hold, up to where.
+    Decided(order::Decided),
     /// Membership: take me in.
     Join(membership::Join),
     /// Membership: you can't come in.

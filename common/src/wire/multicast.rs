@@ -30,6 +30,8 @@ pub struct Head {
     /// How many messages of whom the sender had delivered: only the entries that changed since its previous message
     /// in this view. Empty in `fifo`.
     pub deps: Deps,
+    /// The counter that the sender proposes for its place in the sequence; 0 in `fifo` and `causal`.
+    pub proposal: u64,
 }
 
 /// Entries of a vector clock: (rank, how many messages of that member in this view).

@@ -142,6 +142,8 @@ pub enum Event {
         id: MessageId,
         /// How many messages of whom the sender had delivered, this one included; empty in `fifo`.
         clock: Vec<(UserName, u64)>,
+        /// `total`: its place in the group's sequence, from 1.
+        position: Option<u64>,
         /// What was said.
         text: Text,
     },

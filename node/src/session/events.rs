@@ -18,10 +18,11 @@ impl Session {
     /// Takes in what the endpoint says. A delivery is returned rather than queued: there are many.
     pub(super) fn handle_endpoint(&mut self, now: Instant, event: endpoint::Event) -> Option<Event> {
         match event {
-            endpoint::Event::Message { group, from, id, clock, payload, .. } => {
+            endpoint::Event::Message { group, from, id, clock, position, payload, .. } => {
                 self.received += 1;
                 let order = self.order(group);
-                return Some(Event::Message { group, order, from, id, clock, text: Text::new(payload) });
+                let text = Text::new(payload);
+                return Some(Event::Message { group, order, from, id, clock, position, text });
             }
             endpoint::Event::Joined { group, view } => self.handle_joined(now, group, view),
             endpoint::Event::View { group, view, joined, left, cause } => {

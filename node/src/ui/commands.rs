@@ -32,7 +32,7 @@ pub(super) struct Arguments<'a> {
 static COMMANDS: &[Spec] = &[
     Spec {
         names: &["j", "join"],
-        usage: "!j GROUP [fifo|causal]",
+        usage: "!j GROUP [fifo|causal|total]",
         about: "join a group, or create it with that order (causal if none is named); what you type goes there",
         example: "!j lobby",
         parse: Some(|mut arguments| {
@@ -157,9 +157,9 @@ impl Arguments<'_> {
     fn order(&mut self) -> Result<Option<OrderKind>, Refusal> {
         match self.words.next().map(OrderKind::from_str) {
             None => Ok(None),
-            Some(Ok(order @ (OrderKind::Fifo | OrderKind::Causal))) => Ok(Some(order)),
+            Some(Ok(order @ (OrderKind::Fifo | OrderKind::Causal | OrderKind::Total))) => Ok(Some(order)),
             Some(Ok(order)) => Err(not_yet(order.as_str(), "an order")),
-            Some(Err(_)) => Err(self.wrong("an order is fifo or causal")),
+            Some(Err(_)) => Err(self.wrong("an order is fifo, causal or total")),
         }
     }
 

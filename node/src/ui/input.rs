@@ -137,12 +137,12 @@ mod tests {
     #[test]
     fn a_wrong_argument_is_answered_with_what_was_expected() {
         for (line, code, hint) in [
-            ("!j", ErrorCode::BadCommand, "usage: !j GROUP [fifo|causal]"),
-            ("!j lobby sorted", ErrorCode::BadCommand, "an order is fifo or causal"),
+            ("!j", ErrorCode::BadCommand, "usage: !j GROUP [fifo|causal|total]"),
+            ("!j lobby sorted", ErrorCode::BadCommand, "an order is fifo, causal or total"),
             ("!j lobby fifo now", ErrorCode::BadCommand, "now is too much"),
             ("!j a/b", ErrorCode::BadName, "1 to 50 letters"),
             ("!j grüße", ErrorCode::BadName, "1 to 50 letters"),
-            ("!j lobby total", ErrorCode::NotInThisVersion, "total"),
+            ("!j lobby safe", ErrorCode::NotInThisVersion, "safe"),
             ("!w", ErrorCode::BadCommand, "usage: !w GROUP"),
             ("!g all", ErrorCode::BadCommand, "usage: !g"),
             ("!q now", ErrorCode::BadCommand, "usage: !q"),

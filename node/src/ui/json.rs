@@ -91,6 +91,8 @@ enum Fields<'a> {
         seq: u64,
         #[serde(serialize_with = "as_map", skip_serializing_if = "<[_]>::is_empty")]
         clock: &'a [(UserName, u64)],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        position: Option<u64>,
         caught_up: bool,
     },
     Groups {
@@ -160,11 +162,12 @@ fn fields(event: &Event) -> (&'static str, Option<u64>, Fields<'_>) {
         Event::Left { re, group } => ("left", *re, Fields::Left { group: *group }),
         Event::Current { re, group } => ("current", *re, Fields::Current { group: *group }),
         Event::Sent { re, group, id } => ("sent", *re, Fields::Sent { group: *group, id: *id }),
-        Event::Message { group, order, from, id, clock, text } => {
+        Event::Message { group, order, from, id, clock, position, text } => {
             let (order, text, seq) = (order.as_str(), text.safe(), id.count);
-            let (group, from, id) = (*group, *from, *id);
+            let (group, from, id, position) = (*group, *from, *id, *position);
             let caught_up = false;
-            ("message", None, Fields::Message { group, from, id, text, order, seq, clock, caught_up })
+            let message = Fields::Message { group, from, id, text, order, seq, clock, position, caught_up };
+            ("message", None, message)
         }
         Event::Groups { re, groups } => {
             ("groups", *re, Fields::Groups { groups: groups.iter().map(group).collect() })
@@ -280,15 +283,20 @@ mod tests {
         let (group, from, order) = (name("lobby"), name("ann"), OrderKind::Causal);
         let clock = vec![(name("ann"), 5), (name("bob"), 2)];
         assert_eq!(
-            line(&Event::Message { group, order, from, id, clock, text: text.clone() }),
+            line(&Event::Message { group, order, from, id, clock, position: None, text: text.clone() }),
             r#"{"event":"message","at":7,"group":"lobby","from":"ann","id":"000000000000000a.0-5","#
                 .to_owned()
                 + "\"text\":\"gr\u{fc}\\\"\u{fffd}\","
                 + r#""order":"causal","seq":5,"clock":{"ann":5,"bob":2},"caught_up":false}"#
                 + "\n"
         );
-        let fifo = Event::Message { group, order: OrderKind::Fifo, from, id, clock: vec![], text };
-        assert!(!line(&fifo).contains("clock"));
+        let (order, clock) = (OrderKind::Fifo, vec![]);
+        let fifo = Event::Message { group, order, from, id, clock, position: None, text };
+        assert!(!line(&fifo).contains("clock") && !line(&fifo).contains("position"));
+        let Event::Message { text, .. } = fifo else { return };
+        let (order, clock) = (OrderKind::Total, vec![(name("ann"), 5)]);
+        let total = Event::Message { group, order, from, id, clock, position: Some(9), text };
+        assert!(line(&total).contains(r#""clock":{"ann":5},"position":9,"caught_up":false"#));
     }
 
     #[test]

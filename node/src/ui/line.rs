@@ -181,7 +181,7 @@ mod tests {
         let text = Text::new(Bytes::from_static(text.as_bytes()));
         let id = MessageId { sender: ANN, count: 1 };
         let (group, from) = (name("lobby"), name(from));
-        Event::Message { group, order: OrderKind::Causal, from, id, clock: vec![], text }
+        Event::Message { group, order: OrderKind::Causal, from, id, clock: vec![], position: None, text }
     }
 
     /// What is shown of `events`: messages, and the rest.

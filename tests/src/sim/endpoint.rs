@@ -147,9 +147,9 @@ impl EndpointHost {
                     desk.record(What::View { group, member, view, first: false });
                 }
             }
-            Event::Message { group, view, from, id, clock, payload } => {
+            Event::Message { group, view, from, id, clock, payload, position } => {
                 if let Some(member) = self.member(group) {
-                    let delivery = Delivery { view, from, id, clock, payload };
+                    let delivery = Delivery { view, from, id, position, clock, payload };
                     desk.record(What::Delivered { group, member, delivery });
                 }
             }

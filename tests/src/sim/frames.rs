@@ -37,6 +37,12 @@ pub enum Kind {
     Promise,
     /// A [`Frame::Parcel`] of a `Cut`.
     Cut,
+    /// [`Frame::Proposals`].
+    Proposals,
+    /// [`Frame::Decisions`].
+    Decisions,
+    /// [`Frame::Decided`].
+    Decided,
     /// [`Frame::ParcelAck`].
     ParcelAck,
     /// Any other.
@@ -52,6 +58,9 @@ impl Kind {
             Frame::Data(_) => Kind::Data,
             Frame::Acks(_) => Kind::Acks,
             Frame::Request(_) => Kind::Request,
+            Frame::Proposals(_) => Kind::Proposals,
+            Frame::Decisions(_) => Kind::Decisions,
+            Frame::Decided(_) => Kind::Decided,
             Frame::Join(_) => Kind::Join,
             Frame::Refuse(_) => Kind::Refuse,
             Frame::Nack(_) => Kind::Nack,

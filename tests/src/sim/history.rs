@@ -104,6 +104,8 @@ pub struct Delivery {
     pub from: UserName,
     /// Its id.
     pub id: MessageId,
+    /// `total`: its place in the group's sequence.
+    pub position: Option<u64>,
     /// Its clock.
     pub clock: Vec<(UserName, u64)>,
     /// What it says.

@@ -116,7 +116,11 @@ impl Plan {
         let count = 2 + to_usize(rng.below(MEMBERS_MAX as u64 - 1)).min(to_usize(rng.below(12)));
         let length = Duration::from_secs(3 + rng.below(20));
         let hosts = (0..count).map(|_| habits(rng, features)).collect();
-        let order = |rng: &mut Rng| if rng.chance(2, 3) { OrderKind::Causal } else { OrderKind::Fifo };
+        let order = |rng: &mut Rng| match rng.below(6) {
+            0 => OrderKind::Fifo,
+            1 | 2 => OrderKind::Causal,
+            _ => OrderKind::Total,
+        };
         let names = ["alpha", "beta", "gamma"].into_iter().filter_map(|name| name.parse().ok());
         let groups: Vec<_> =
             names.take(1 + to_usize(rng.below(4) / 2)).map(|name| (name, order(rng))).collect();

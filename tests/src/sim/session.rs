@@ -145,10 +145,10 @@ impl SessionHost {
                     desk.record(What::Sent { group, id, payload });
                 }
             }
-            Event::Message { group, from, id, clock, text, .. } => {
+            Event::Message { group, from, id, clock, position, text, .. } => {
                 if let Some((member, view)) = self.wishes.get(&group).and_then(|wish| wish.member) {
                     let payload = Bytes::from(text.safe().into_owned());
-                    let delivery = Delivery { view, from, id, clock, payload };
+                    let delivery = Delivery { view, from, id, position, clock, payload };
                     desk.record(What::Delivered { group, member, delivery });
                 }
             }

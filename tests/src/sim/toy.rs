@@ -231,7 +231,7 @@ impl Program for ToyHost {
         {
             let id = MessageId { sender: member(host), count };
             let Ok(from) = host.to_string().parse() else { return };
-            let delivery = Delivery { view: view_id(), from, id, clock: Vec::new(), payload };
+            let delivery = Delivery { view: view_id(), from, id, clock: Vec::new(), position: None, payload };
             desk.record(What::Delivered { group, member: self.member, delivery });
         }
     }

@@ -13,13 +13,17 @@ const NOW: Instant = Instant::from_micros(1_000_000);
 
 /// Fragment `seq` of a sender: `text` begins with `^` if it begins a message and ends with `$` if it ends one.
 fn give(multicast: &mut Multicast, sender: u8, seq: u64, text: &str) {
-    let head = text.starts_with('^').then(|| Head { count: seq, deps: Deps::new() });
+    let head = text.starts_with('^').then(|| Head { count: seq, deps: Deps::new(), proposal: 0 });
     let data = Data { sender, seq, head, last: text.ends_with('$'), payload: text.as_bytes() };
     multicast.handle_data(NOW, usize::from(sender), &data, &Bytes::new());
 }
 
 fn holding(contiguous: u64, beyond: &[(u32, u32)]) -> Holding {
-    Holding { contiguous, beyond: beyond.iter().map(|&(gap, len)| Span { gap, len }).collect() }
+    Holding {
+        contiguous,
+        beyond: beyond.iter().map(|&(gap, len)| Span { gap, len }).collect(),
+        ..Holding::default()
+    }
 }
 
 fn holders(net: &Net, of: &[Rank]) -> Vec<Holder> {
@@ -65,9 +69,10 @@ fn torn_messages_are_not_reported() {
     give(&mut multicast, 1, 8, "^d$");
     give(&mut multicast, 1, 9, "^e");
     let holdings = multicast.holdings();
-    assert_eq!(holdings[..], [holding(0, &[]), holding(1, &[(4, 3)])]);
+    let first = Holding { messages: 1, count: 1, counts: [8].into_iter().collect(), ..holding(1, &[(4, 3)]) };
+    assert_eq!(holdings[..], [holding(0, &[]), first]);
     give(&mut multicast, 1, 4, "b");
-    assert_eq!(multicast.holdings()[1], holding(8, &[]));
+    assert_eq!(multicast.holdings()[1], Holding { messages: 4, count: 8, ..holding(8, &[]) });
 }
 
 #[test]

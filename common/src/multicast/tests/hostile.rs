@@ -13,7 +13,7 @@ use crate::wire::{Header, Packer};
 const NOW: Instant = Instant::from_micros(1_000_000);
 
 fn data(sender: u8, seq: u64, head: bool, last: bool, payload: &[u8]) -> Data<'_> {
-    let head = head.then(|| Head { count: seq, deps: Deps::new() });
+    let head = head.then(|| Head { count: seq, deps: Deps::new(), proposal: 0 });
     Data { sender, seq, head, last, payload }
 }
 
@@ -143,16 +143,26 @@ fn torment(rng: &mut Rng, victim: &mut Multicast, now: Instant) {
             victim.handle_request(now, from, &Request { ranges: (0..8).map(|_| wanted(rng)).collect() });
         }
         8 => {
-            let holding = |rng: &mut Rng| Holding { contiguous: number(rng), beyond: spans(rng) };
+            let holding = |rng: &mut Rng| Holding {
+                contiguous: number(rng),
+                messages: number(rng),
+                count: number(rng),
+                beyond: spans(rng),
+                counts: (0..rng.below(4)).map(|_| number(rng)).collect(),
+            };
             let holders: Vec<Holder> = (0..rng.below(4))
                 .map(|rank| Holder { rank: rank as u8, holdings: (0..3).map(|_| holding(rng)).collect() })
                 .collect();
             victim.fetch(now, &[number(rng), number(rng), number(rng)], &holders);
-            let _ = crate::multicast::cut(3, holders.iter().map(|holder| &holder.holdings));
+            let _ = crate::multicast::messages(3, holders.iter().map(|holder| &holder.holdings)).count();
         }
         9 => {
             let _ = victim.can_send(100).then(|| {
-                victim.send(now, Head { count: 1, deps: Deps::new() }, Bytes::from_static(b"mine"));
+                victim.send(
+                    now,
+                    Head { count: 1, deps: Deps::new(), proposal: 0 },
+                    Bytes::from_static(b"mine"),
+                );
             });
         }
         10 => victim.suspected(now, from, rng.chance(1, 2)),

@@ -129,7 +129,11 @@ impl Net {
         while node.outbox.front().is_some_and(|message| node.multicast.can_send(message.len())) {
             let Some(payload) = node.outbox.pop_front() else { break };
             node.count += 1;
-            node.multicast.send(self.now, Head { count: node.count, deps: Deps::new() }, payload);
+            node.multicast.send(
+                self.now,
+                Head { count: node.count, deps: Deps::new(), proposal: 0 },
+                payload,
+            );
         }
         while !node.lazy
             && let Some(message) = node.multicast.poll_message()

@@ -6,6 +6,7 @@ mod causal;
 mod creation;
 mod fifo;
 mod own;
+mod sequence;
 mod stay;
 #[cfg(test)]
 mod story;
@@ -61,10 +62,11 @@ pub(crate) struct Checks {
     causal: causal::Causal,
     views: views::Views,
     stay: stay::Leaves,
+    sequence: sequence::Sequence,
 }
 
 impl Checks {
-    fn all(&mut self) -> [&mut dyn Check; 7] {
+    fn all(&mut self) -> [&mut dyn Check; 8] {
         [
             &mut self.creation,
             &mut self.views,
@@ -73,6 +75,7 @@ impl Checks {
             &mut self.agreement,
             &mut self.own,
             &mut self.stay,
+            &mut self.sequence,
         ]
     }
 

@@ -51,7 +51,14 @@ pub(super) fn info(number: u64, hosts: &[usize]) -> ViewInfo {
 /// What somebody delivers in view `view`: message `count` of `from`, as it was sent.
 pub(super) fn delivered(view: u64, from: usize, count: u64) -> Delivery {
     let (clock, payload) = (Vec::new(), text(from, count));
-    Delivery { view: view_id(view), from: name(from), id: message(from, count), clock, payload }
+    Delivery {
+        view: view_id(view),
+        from: name(from),
+        id: message(from, count),
+        position: None,
+        clock,
+        payload,
+    }
 }
 
 impl Delivery {
@@ -103,6 +110,16 @@ impl Story {
             _ => 1,
         };
         self.tell(host, delivered(number, from, count).into_what(host));
+    }
+
+    /// The same at a position in the sequence.
+    pub(super) fn deliver_at(&mut self, host: usize, from: usize, count: u64, position: u64) {
+        let number = match self.history.roster().seat(member(host)).map(|seat| &seat.stay) {
+            Some(Stay::In(view)) => view.id.number,
+            _ => 1,
+        };
+        let delivery = Delivery { position: Some(position), ..delivered(number, from, count) };
+        self.tell(host, delivery.into_what(host));
     }
 
     pub(super) fn kill(&mut self, host: usize) {

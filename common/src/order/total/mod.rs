@@ -1,0 +1,282 @@
+//! ISIS, in ranges: one sequence at all members, in agreement with causal order.
+//!
+//! On receiving a message every member proposes a priority above all it has proposed or seen final; the sender takes
+//! the largest and announces it; each member's queue is ordered by priority, a message whose priority is not final
+//! counting with what the member itself proposed, and its head is delivered when final. A later message can only be
+//! given a priority above every final that its receivers have seen, so nothing overtakes. (Birman and Joseph 1987; in
+//! the form of Birman, Schiper and Stephenson 1991 over FIFO senders, which makes the sequence agree with causality.)
+//!
+//! A priority is (counter, proposer's rank, sender's rank, number). Proposals and decisions cover ranges and ride on
+//! other datagrams; a sender never waits for one decision before it sends the next. Files: `runs` (ranges), `stream`
+//! (what is known of one sender), `announce` (what goes out, and again), `change` (report, decide, adopt).
+
+mod announce;
+mod change;
+mod runs;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub(super) use change::decide;
+
+use super::clock::{self, Clock};
+use super::{HeldMessage, Ordered};
+use crate::base::id::Rank;
+use crate::base::limits::WINDOW_SLOTS;
+use crate::multicast::Arrived;
+use crate::wire::multicast::Deps;
+use crate::wire::order::{Agreed, Decided, Decisions, Proposals};
+use announce::Announcer;
+use runs::{Runs, Stamp};
+use stream::{Pending, Stream};
+
+/// Counters beyond this come from no correct member: they are ignored, so that nothing overflows.
+const COUNTER_MAX: u64 = 1 << 62;
+
+/// A message's place in the sequence.
+type Priority = (Stamp, Rank, u64);
+
+#[derive(Clone, Debug)]
+pub(super) struct Total {
+    me: Rank,
+    /// How many messages of the group's sequence are delivered.
+    position: u64,
+    /// The largest counter proposed, received or seen final.
+    clock: u64,
+    /// Whose messages I gave that counter last, if nothing else has come with it since: then their next ones may have
+    /// it too.
+    fresh: Option<Rank>,
+    streams: Vec<Stream>,
+    /// What each member has proposed for my messages, by rank.
+    proposed: Vec<Runs>,
+    announcer: Announcer,
+    /// How many messages of whom are delivered here.
+    delivered: Clock,
+    /// The same when I sent last.
+    stamped: Clock,
+    /// How many messages I have sent.
+    sent: u64,
+    /// A change of view is promised.
+    frozen: bool,
+    /// The decisions of the cut that I was last ready for, by sender.
+    adopted: Option<Vec<Runs>>,
+    /// The view ends: what is adopted is final.
+    finished: bool,
+    refused: u64,
+}
+
+impl Total {
+    pub(super) fn new(me: Rank, members: usize, position: u64) -> Total {
+        let zero = clock::zero(members);
+        Total {
+            me,
+            position,
+            clock: 0,
+            fresh: None,
+            streams: (0..members).map(|_| Stream::new(members)).collect(),
+            proposed: vec![Runs::default(); members],
+            announcer: Announcer::new(me, members),
+            delivered: zero.clone(),
+            stamped: zero,
+            sent: 0,
+            frozen: false,
+            adopted: None,
+            finished: false,
+            refused: 0,
+        }
+    }
+
+    /// Whether the next message may be sent: of mine, not too many are still without a place known to all.
+    pub(super) fn can_send(&self) -> bool {
+        self.sent - self.streams[self.me].known_to_all() < WINDOW_SLOTS as u64
+    }
+
+    /// The dependencies of my next message, and the counter that I propose for it.
+    pub(super) fn stamp(&mut self) -> (Deps, u64) {
+        let deps = clock::changes(self.me, &self.stamped, &self.delivered);
+        self.stamped = self.delivered.clone();
+        self.sent += 1;
+        let counter = self.counter_for(self.me, 0);
+        self.streams[self.me].mine.extend(self.sent, (counter, self.me));
+        (deps, counter)
+    }
+
+    /// A counter above all I have proposed, received or seen final, and above `above`.
+    fn counter_for(&mut self, sender: Rank, above: u64) -> u64 {
+        if self.fresh != Some(sender) || self.clock <= above {
+            self.clock = self.clock.max(above) + 1;
+            self.fresh = Some(sender);
+        }
+        self.clock
+    }
+
+    /// A counter has been seen.
+    fn see(&mut self, counter: u64) {
+        if counter >= self.clock {
+            self.clock = counter;
+            self.fresh = None;
+        }
+    }
+
+    pub(super) fn accept(&mut self, arrived: Arrived) {
+        let Arrived { sender, index, head, payload } = arrived;
+        let proposal = head.proposal.min(COUNTER_MAX);
+        let Some(stream) = self.streams.get_mut(sender) else { return };
+        self.refused += clock::apply(sender, &mut stream.clock, &head.deps);
+        stream.clock[sender] = index;
+        let clock = stream.clock.clone();
+        stream.accept(Pending { index, count: head.count, payload, clock, proposal });
+        if sender != self.me {
+            let counter = (!self.frozen).then(|| self.counter_for(sender, proposal));
+            match counter {
+                Some(counter) => {
+                    self.streams[sender].mine.extend(index, (counter, self.me));
+                }
+                None => self.see(proposal),
+            }
+        }
+        self.decide_mine();
+    }
+
+    pub(super) fn handle_proposals(&mut self, from: Rank, proposals: &Proposals) {
+        let sent = self.sent;
+        if self.frozen || from == self.me {
+            return;
+        }
+        for range in &proposals.ranges {
+            if range.counter > COUNTER_MAX {
+                self.refused += 1;
+                continue;
+            }
+            self.see(range.counter);
+            let range = Agreed { rank: from as u8, ..*range };
+            if let Some(runs) = self.proposed.get_mut(from) {
+                runs.take(&range, sent);
+            }
+        }
+        self.decide_mine();
+    }
+
+    /// Decides, in the order of sending, every message of mine that all members have proposed for.
+    fn decide_mine(&mut self) {
+        if self.frozen {
+            return;
+        }
+        let stream = &self.streams[self.me];
+        let all = self.proposed.iter().enumerate().filter(|&(rank, _)| rank != self.me).map(|(_, runs)| runs);
+        let all: Vec<&Runs> = all.chain([&stream.mine]).collect();
+        let upto = all.iter().map(|runs| runs.upto()).min().unwrap_or(0).min(stream.accepted());
+        let mut decided = Vec::new();
+        let mut next = stream.finals.upto() + 1;
+        while next <= upto {
+            let here: Vec<_> = all.iter().filter_map(|runs| runs.run(next)).collect();
+            let last = here.iter().map(|run| run.last).min().unwrap_or(next).min(upto);
+            let stamp = here.iter().map(|run| run.stamp).max().unwrap_or_default();
+            decided.push((last, stamp));
+            next = last + 1;
+        }
+        if decided.is_empty() {
+            return;
+        }
+        for (last, stamp) in decided {
+            self.streams[self.me].finals.extend(last, stamp);
+            self.see(stamp.0);
+        }
+        let upto = self.streams[self.me].finals.upto();
+        self.streams[self.me].hears_decided(self.me, upto);
+        self.proposed.iter_mut().for_each(|runs| runs.forget(upto));
+        self.announcer.hold_decisions();
+    }
+
+    pub(super) fn handle_decisions(&mut self, from: Rank, decisions: &Decisions) {
+        let members = self.streams.len();
+        let Some(stream) = self.streams.get_mut(from).filter(|_| from != self.me) else { return };
+        let mut seen = 0;
+        for range in &decisions.ranges {
+            if range.counter > COUNTER_MAX || usize::from(range.rank) >= members {
+                self.refused += 1;
+                continue;
+            }
+            let proposed = stream.mine.upto();
+            stream.finals.take(range, proposed);
+            seen = seen.max(range.counter);
+        }
+        let upto = stream.finals.upto();
+        stream.hears_decided(self.me, upto);
+        self.see(seen);
+        self.announcer.hold_decisions();
+    }
+
+    pub(super) fn handle_decided(&mut self, from: Rank, decided: &Decided) {
+        if from == self.me {
+            return;
+        }
+        for (rank, &upto) in decided.upto.iter().enumerate().take(self.streams.len()) {
+            self.streams[rank].hears_decided(from, upto);
+        }
+        let mine = decided.upto.get(self.me).copied().unwrap_or(0);
+        self.announcer.confirmed(from, mine.min(self.sent));
+    }
+
+    pub(super) fn poll_deliver(&mut self) -> Option<Ordered> {
+        if self.frozen && !self.finished {
+            return None;
+        }
+        let head = |(rank, stream): (Rank, &Stream)| {
+            let pending = stream.front()?;
+            let (stamp, is_final) = self.place(rank, pending.index)?;
+            Some(((stamp, rank, pending.index), is_final))
+        };
+        let heads = self.streams.iter().enumerate().filter_map(head);
+        let (priority, is_final): (Priority, bool) = heads.min()?;
+        let rank = priority.1;
+        if !is_final {
+            return None;
+        }
+        let Pending { index, count, payload, clock, .. } = self.streams[rank].deliver()?;
+        self.delivered[rank] = index;
+        self.position += 1;
+        Some(Ordered { sender: rank, index, count, payload, clock, position: Some(self.position) })
+    }
+
+    /// The priority of a message here and now, and whether it may be delivered at it. A decision of my own counts once
+    /// it has left for everybody: should I vanish with it, nobody else has delivered by another.
+    fn place(&self, sender: Rank, index: u64) -> Option<(Stamp, bool)> {
+        let stream = &self.streams[sender];
+        if let Some(adopted) = self.adopted.as_ref().filter(|_| self.finished) {
+            return adopted[sender]
+                .get(index)
+                .or_else(|| stream.finals.get(index))
+                .map(|stamp| (stamp, true));
+        }
+        match stream.finals.get(index) {
+            Some(stamp) => Some((stamp, sender != self.me || index <= self.announcer.announced())),
+            None => stream.mine.get(index).map(|stamp| (stamp, false)),
+        }
+    }
+
+    pub(super) fn held(&self) -> impl Iterator<Item = HeldMessage> + '_ {
+        let first = |(rank, stream): (Rank, &Stream)| {
+            let pending = stream.front()?;
+            Some((self.place(rank, pending.index)?.0, rank, pending.index))
+        };
+        let least = self.streams.iter().enumerate().filter_map(first).min();
+        let all = self.streams.iter().enumerate();
+        let all = all.flat_map(|(rank, stream)| stream.pending().map(move |pending| (rank, pending)));
+        all.map(move |(sender, pending)| HeldMessage {
+            sender,
+            index: pending.index,
+            count: pending.count,
+            waits_for: least.map_or((sender, pending.index), |(_, rank, index)| (rank, index)),
+        })
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// The view ends: the adopted decisions are the sequence.
+    pub(super) fn finish(&mut self) {
+        self.finished = true;
+    }
+}
