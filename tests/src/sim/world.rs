@@ -20,7 +20,7 @@ use super::wire::Wire;
 
 pub use super::wire::Figures;
 
-/// Turns that a host's own deadlines may cause in one millisecond; more are called spinning.
+/// Turns that a host's own deadlines, and nothing else, may cause in one millisecond; more are called spinning.
 const WAKEUPS_PER_MILLISECOND: u32 = 200;
 /// How long after healing something may still arrive that a fault has delayed.
 const LATE: Duration = Duration::from_secs(1);
@@ -295,11 +295,13 @@ impl World {
         let Some(mut program) = host.program.take() else { return };
         wire.figures.turns += 1;
         let local = host.habits.clock.local(now);
+        let unasked = host.inbox.is_empty();
         for input in host.inbox.drain(..) {
             read(&mut *program, local, input);
         }
         let nudge = host.habits.nudges && rng.chance(1, 8);
         if let Some(due) = fire(&mut *program, local, nudge)
+            && unasked
             && host.count_wakeup(now) > WAKEUPS_PER_MILLISECOND
         {
             let what = format!("{id} spins on its deadline '{}'", due.reason);
