@@ -4,10 +4,17 @@ use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use decury_common::base::id::UserName;
 use etcetera::BaseStrategy as _;
 use thiserror::Error;
+
+/// A node that has just been killed may not be quite gone: its directory is waited for so long.
+const FREE_WITHIN: Duration = Duration::from_millis(1_000);
+/// How often it is tried meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Why a data directory cannot be used.
 #[derive(Debug, Error)]
@@ -30,16 +37,21 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Creates the directory if it is missing, readable for its owner only, and locks it.
+    /// Creates the directory if it is missing, readable for its owner only, and locks it. Blocks for up to a second
+    /// while another one has it.
     pub fn open(path: &Path) -> Result<DataDir, DataError> {
         let unusable = |error| DataError::Unusable(path.to_owned(), error);
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
         let lock = File::options().create(true).write(true).truncate(false).open(path.join("lock"));
         let lock = lock.map_err(unusable)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(DataDir { _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(DataError::Taken(path.to_owned())),
-            Err(TryLockError::Error(error)) => Err(unusable(error)),
+        let deadline = Instant::now() + FREE_WITHIN;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(DataDir { _lock: lock }),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOOK_EVERY),
+                Err(TryLockError::WouldBlock) => return Err(DataError::Taken(path.to_owned())),
+                Err(TryLockError::Error(error)) => return Err(unusable(error)),
+            }
         }
     }
 
