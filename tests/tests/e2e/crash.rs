@@ -50,6 +50,18 @@ fn killed_in_mid_stream(order: &str) {
         node.hears("lobby", "bob", "bob 500");
         assert_eq!(texts(node, "cid").len() as u64, count, "the dead says more after the view without it");
     }
+    if order == "total" {
+        let [ann, bob] = [&ann, &bob].map(sequence);
+        assert!(ann.iter().zip(&bob).all(|(ann, bob)| ann == bob), "the sequences differ");
+    }
+}
+
+/// What `node` has delivered so far, by place.
+fn sequence(node: &Node) -> Vec<(Value, Value)> {
+    node.until("its messages", |said| {
+        let places = messages(&said.lines, "lobby");
+        Some(places.map(|message| (message["position"].clone(), message["id"].clone())).collect())
+    })
 }
 
 #[test]
@@ -60,6 +72,11 @@ fn survivors_of_a_kill_in_mid_stream_have_the_same_messages_in_fifo_order() {
 #[test]
 fn survivors_of_a_kill_in_mid_stream_have_the_same_messages_in_causal_order() {
     killed_in_mid_stream("causal");
+}
+
+#[test]
+fn survivors_of_a_kill_in_mid_stream_have_the_same_messages_in_total_order() {
+    killed_in_mid_stream("total");
 }
 
 #[test]

@@ -82,7 +82,26 @@ fn three_nodes_talk_in_fifo_order() {
 fn three_nodes_talk_in_causal_order() {
     let heard = conversation("causal");
     assert_fifo(&heard, "causal");
-    for heard in &heard {
+    assert_causal(&heard);
+}
+
+#[test]
+fn three_nodes_talk_in_total_order() {
+    let heard = conversation("total");
+    assert_fifo(&heard, "total");
+    assert_causal(&heard);
+    let sequence = |heard: &Vec<Value>| -> Vec<(u64, String)> {
+        let place = |message: &Value| (message["position"].as_u64().unwrap(), message["id"].to_string());
+        heard.iter().map(place).collect()
+    };
+    let first = sequence(&heard[0]);
+    assert!(first.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0), "positions have gaps");
+    assert!(heard.iter().all(|heard| sequence(heard) == first), "the sequences differ");
+}
+
+/// What a message depends on comes before it, and its clock says so.
+fn assert_causal(heard: &[Vec<Value>]) {
+    for heard in heard {
         let mut delivered: BTreeMap<&str, u64> = BTreeMap::new();
         for message in heard {
             let from = message["from"].as_str().unwrap();
