@@ -11,7 +11,7 @@ use crate::base::limits::MEMBERS_MAX;
 use crate::base::time::Instant;
 use crate::wire::Frame;
 use crate::wire::membership::{
-    Join, Member, Message, Nack, ParcelKind, Prepare, Promise, Ready, Refusal, Refuse,
+    Addresses, Join, Member, Message, Nack, ParcelKind, Prepare, Promise, Ready, Refusal, Refuse,
 };
 
 /// Why the view should change.
@@ -143,6 +143,11 @@ impl Membership {
             for member in view.iter().flat_map(|view| &view.members) {
                 self.post(leader, Frame::Join(Join { member: member.clone() }));
             }
+            // It must know where I stand, and may have been a stranger until now.
+            if !self.knows(leader) {
+                self.add_contact(cx.now, leader, &Addresses::new());
+            }
+            self.beacons.insert(leader);
         }
         self.check_by(self.wish_at, "membership: repeat a wish to merge");
     }
