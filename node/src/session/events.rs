@@ -18,6 +18,8 @@ impl Session {
     /// Takes in what the endpoint says. A delivery is returned rather than queued: there are many.
     pub(super) fn handle_endpoint(&mut self, now: Instant, event: endpoint::Event) -> Option<Event> {
         match event {
+            endpoint::Event::Message { group, .. } | endpoint::Event::View { group, .. }
+                if self.unheard.contains(&group) => {}
             endpoint::Event::Message { group, from, id, clock, position, payload, .. } => {
                 self.received += 1;
                 let order = self.order(group);
@@ -29,6 +31,7 @@ impl Session {
                 self.handle_view(now, group, view, joined, left, cause);
             }
             endpoint::Event::Left { group, clean } => {
+                self.unheard.remove(&group);
                 if !clean && !matches!(self.places.get(&group), Some(Place::Leaving(Leave::GivenUp))) {
                     self.notice(None, Notice::LeftUnheard { group });
                 }

@@ -128,7 +128,10 @@ impl Session {
 
     /// The endpoint has my first view.
     pub(super) fn handle_joined(&mut self, now: Instant, group: GroupName, view: ViewInfo) {
-        let Some(Place::Joining { wish, id, .. }) = self.places.get(&group) else { return };
+        let Some(Place::Joining { wish, id, .. }) = self.places.get(&group) else {
+            self.unheard.insert(group);
+            return;
+        };
         let (wish, id, order) = (*wish, *id, view.order);
         self.places.insert(group, Place::Member { id, order });
         self.report(now, group, &view);

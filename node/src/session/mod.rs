@@ -20,7 +20,7 @@ mod place;
 mod text;
 pub mod tracker_client;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -71,6 +71,8 @@ pub struct Session {
     tracker: TrackerClient,
     phase: Phase,
     places: BTreeMap<GroupName, Place>,
+    /// Groups that took this node in when it was already on its way out: nothing of them is told.
+    unheard: BTreeSet<GroupName>,
     /// Where text goes: a group this node is in, or on its way into.
     current: Option<GroupName>,
     /// The one line that waits.
@@ -107,6 +109,7 @@ impl Session {
             tracker: TrackerClient::new(tracker, now),
             phase: Phase::Starting { until: now + SIGN_IN_WITHIN },
             places: BTreeMap::new(),
+            unheard: BTreeSet::new(),
             current: None,
             waiting: None,
             listings: BTreeMap::new(),
