@@ -191,9 +191,10 @@ impl Roster {
                 Stay::Leaving(_, current) => *current = Some(view.clone()),
                 stay => *stay = Stay::In(view.clone()),
             }),
-            What::Leaving { member, .. } => self.change(*member, |stay| {
-                let view = if let Stay::In(view) = stay { Some(view.clone()) } else { None };
-                *stay = Stay::Leaving(record.at, view);
+            What::Leaving { member, .. } => self.change(*member, |stay| match stay {
+                Stay::Joining => *stay = Stay::Leaving(record.at, None),
+                Stay::In(view) => *stay = Stay::Leaving(record.at, Some(view.clone())),
+                Stay::Leaving(..) | Stay::Over => {}
             }),
             What::Refused { member, .. } | What::Left { member, .. } => {
                 self.change(*member, |stay| *stay = Stay::Over);

@@ -251,7 +251,7 @@ pub(crate) struct Host {
     pub(crate) stalled_until: Option<Instant>,
     /// When it takes its next turn, in the world's time.
     pub(crate) due: Option<Instant>,
-    /// Turns caused by a deadline in the current millisecond, and that millisecond.
+    /// The current millisecond, and the turns that deadlines caused in it since anything arrived.
     pub(crate) wakeups: (u64, u32),
 }
 

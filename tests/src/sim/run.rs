@@ -11,7 +11,6 @@ use super::checks::Violation;
 use super::endpoint;
 use super::history::Stay;
 use super::host::{Habits, HostId, Starter};
-use super::network::RuleId;
 use super::plan::{Plan, Step};
 use super::session;
 use super::tracker;
@@ -101,8 +100,6 @@ struct Run<'a> {
     world: &'a mut World,
     /// The host that runs the tracker, if there is one.
     tracker: Option<HostId>,
-    /// Rules in force, and when they end.
-    rules: Vec<(Instant, RuleId)>,
     directory_until: Option<Instant>,
 }
 
@@ -114,7 +111,7 @@ impl Run<'_> {
             world.add_host(*habits, starter.clone());
         }
         let tracker = plan.tracker().map(|_| world.add_host(Habits::default(), tracker::starter()));
-        Run { plan, world, tracker, rules: Vec::new(), directory_until: None }
+        Run { plan, world, tracker, directory_until: None }
     }
 
     fn all(&mut self) {
@@ -147,18 +144,13 @@ impl Run<'_> {
         self.advance(Instant::ZERO + self.plan.length);
     }
 
-    /// Lets time pass, and ends rules on the way.
+    /// Lets time pass.
     fn advance(&mut self, until: Instant) {
         while self.world.now() < until && self.world.violation().is_none() {
-            let ends = self.rules.iter().map(|(end, _)| *end).chain(self.directory_until);
-            let next = ends.min().map_or(until, |end| end.min(until)).min(self.world.now() + GAUGE_EVERY);
-            self.world.run_to(next);
+            let next = until.min(self.world.now() + GAUGE_EVERY);
+            self.world.run_to(self.directory_until.map_or(next, |end| end.min(next)));
             self.world.check_gauges();
-            let now = self.world.now();
-            for (_, id) in self.rules.extract_if(.., |(end, _)| *end <= now) {
-                self.world.remove_rule(id);
-            }
-            if self.directory_until.is_some_and(|end| end <= now) {
+            if self.directory_until.is_some_and(|end| end <= self.world.now()) {
                 self.directory_until = None;
                 self.world.directory.set_down(false);
             }
@@ -184,9 +176,11 @@ impl Run<'_> {
                 }
             }
             Step::Rules(rules, duration) => {
-                let end = world.now() + *duration;
-                self.rules.extend(rules.iter().map(|rule| (end, world.add_rule(rule.clone()))));
+                for rule in rules {
+                    world.add_rule_for(rule.clone(), *duration);
+                }
             }
+            Step::Trap(trap) => world.set_trap(trap.clone()),
             Step::Directory(duration) => {
                 let end = world.now() + *duration;
                 world.directory.set_down(true);

@@ -25,6 +25,37 @@ const WAKEUPS_PER_MILLISECOND: u32 = 200;
 /// How long after healing something may still arrive that a fault has delayed.
 const LATE: Duration = Duration::from_secs(1);
 
+/// Something that happens as soon as certain frames have been sent a certain number of times: the moments that chance
+/// alone hardly hits.
+#[derive(Clone, Debug)]
+pub struct Trap {
+    /// Counts the frames; a rule that watches.
+    pub rule: Rule,
+    /// When it has counted so many
+    pub count: u64,
+    /// this happens.
+    pub what: Mishap,
+}
+
+/// What a trap does.
+#[derive(Clone, Debug)]
+pub enum Mishap {
+    /// A host is killed.
+    Kill(HostId),
+    /// A host's process is stopped for a time.
+    Pause(HostId, Duration),
+    /// Rules hold for a time.
+    Rules(Vec<Rule>, Duration),
+}
+
+/// A trap that is set.
+#[derive(Clone, Debug)]
+struct Set {
+    rule: RuleId,
+    count: u64,
+    what: Mishap,
+}
+
 /// One run: hosts, the network between them, and the time.
 #[derive(Clone)]
 pub struct World {
@@ -33,6 +64,9 @@ pub struct World {
     wire: Wire,
     rng: Rng,
     payloads: u64,
+    /// When rules end by themselves.
+    ends: Vec<(Instant, RuleId)>,
+    traps: Vec<Set>,
     /// Where groups are found.
     pub directory: Directory,
     /// What happened.
@@ -48,6 +82,8 @@ impl World {
             hosts: Vec::new(),
             wire: Wire::new(rng.fork()),
             payloads: 0,
+            ends: Vec::new(),
+            traps: Vec::new(),
             directory: Directory::new(rng.fork()),
             history: History::default(),
             rng,
@@ -186,6 +222,36 @@ impl World {
         self.wire.network.add(rule)
     }
 
+    /// Puts a rule in force for a time.
+    pub fn add_rule_for(&mut self, rule: Rule, duration: Duration) -> RuleId {
+        let id = self.add_rule(rule);
+        self.ends.push((self.now + duration, id));
+        id
+    }
+
+    /// Sets a trap.
+    pub fn set_trap(&mut self, trap: Trap) {
+        let rule = self.add_rule(trap.rule);
+        self.traps.push(Set { rule, count: trap.count, what: trap.what });
+    }
+
+    fn spring_traps(&mut self) {
+        while let Some(index) = self.traps.iter().position(|trap| self.hits(trap.rule) >= trap.count) {
+            let Set { rule, what, .. } = self.traps.swap_remove(index);
+            self.note(format_args!("A TRAP: {what:?}"));
+            self.remove_rule(rule);
+            match what {
+                Mishap::Kill(host) => self.kill(host),
+                Mishap::Pause(host, duration) => self.pause(host, duration),
+                Mishap::Rules(rules, duration) => {
+                    rules.into_iter().for_each(|rule| {
+                        self.add_rule_for(rule, duration);
+                    });
+                }
+            }
+        }
+    }
+
     /// Takes a rule back. What it held is delivered now.
     pub fn remove_rule(&mut self, id: RuleId) {
         self.note(format_args!("rule {id:?} ends"));
@@ -203,6 +269,8 @@ impl World {
     pub fn heal(&mut self) {
         self.note(format_args!("ALL IS HEALED"));
         self.wire.queue.cut_off(self.now + LATE);
+        self.traps.clear();
+        self.ends.clear();
         let held = self.wire.network.heal();
         self.wire.let_go(self.now, held);
         self.directory.set_down(false);
@@ -267,6 +335,15 @@ impl World {
     fn step(&mut self, limit: Instant) -> bool {
         let turn = self.hosts.iter().filter_map(|host| Some((host.due?, host.id))).min();
         let arrival = self.wire.queue.next_at();
+        let next = arrival.into_iter().chain(turn.map(|(due, _)| due)).min();
+        if let Some((end, id)) = self.ends.iter().copied().min().filter(|end| end.0 <= limit)
+            && next.is_none_or(|next| end <= next)
+        {
+            self.now = self.now.max(end);
+            self.ends.retain(|other| other.1 != id);
+            self.remove_rule(id);
+            return true;
+        }
         match (arrival, turn) {
             // An arrival comes first, so that all that arrives at one instant is read in one turn.
             (Some(at), turn) if at <= limit && turn.is_none_or(|(due, _)| at <= due) => {
@@ -276,6 +353,9 @@ impl World {
             (_, Some((due, host))) if due <= limit => {
                 self.now = self.now.max(due);
                 self.turn(host);
+                if !self.traps.is_empty() {
+                    self.spring_traps();
+                }
             }
             _ => return false,
         }
@@ -295,13 +375,15 @@ impl World {
         let Some(mut program) = host.program.take() else { return };
         wire.figures.turns += 1;
         let local = host.habits.clock.local(now);
-        let unasked = host.inbox.is_empty();
+        let reads = !host.inbox.is_empty();
         for input in host.inbox.drain(..) {
             read(&mut *program, local, input);
         }
         let nudge = host.habits.nudges && rng.chance(1, 8);
+        if reads {
+            host.wakeups = (0, 0);
+        }
         if let Some(due) = fire(&mut *program, local, nudge)
-            && unasked
             && host.count_wakeup(now) > WAKEUPS_PER_MILLISECOND
         {
             let what = format!("{id} spins on its deadline '{}'", due.reason);

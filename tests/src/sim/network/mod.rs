@@ -106,8 +106,9 @@ impl Network {
                 continue;
             }
             let hit = match &active.rule.fault {
-                Fault::Frames { filter, action } => {
+                Fault::Frames { filter, ratio, action } => {
                     let (stays, taken) = frames::split(bytes, |section, frame| filter.wants(section, frame));
+                    let taken = taken.filter(|_| ratio.hits(&mut self.rng));
                     let hit = taken.is_some();
                     if let Some(taken) = taken.filter(|_| *action != FrameAction::Watch) {
                         match stays {

@@ -114,6 +114,8 @@ pub enum Fault {
     Frames {
         /// To which.
         filter: FrameFilter,
+        /// To how many of the datagrams with such frames.
+        ratio: Ratio,
         /// What.
         action: FrameAction,
     },
@@ -197,17 +199,17 @@ impl Rule {
 impl Fault {
     /// Loses these frames.
     pub fn drop(filter: FrameFilter) -> Fault {
-        Fault::Frames { filter, action: FrameAction::Drop }
+        Fault::Frames { filter, ratio: Ratio(1, 1), action: FrameAction::Drop }
     }
 
     /// Holds these frames back.
     pub fn hold(filter: FrameFilter) -> Fault {
-        Fault::Frames { filter, action: FrameAction::Hold }
+        Fault::Frames { filter, ratio: Ratio(1, 1), action: FrameAction::Hold }
     }
 
     /// Counts these frames.
     pub fn watch(filter: FrameFilter) -> Fault {
-        Fault::Frames { filter, action: FrameAction::Watch }
+        Fault::Frames { filter, ratio: Ratio(1, 1), action: FrameAction::Watch }
     }
 
     /// Changes the fate of a datagram of `len` bytes; whether it did.

@@ -4,6 +4,8 @@
 //! about few of them, and all combinations come up. The steps are explicit, so that a failing plan can be printed, and
 //! made smaller step by step.
 
+mod faults;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -14,7 +16,8 @@ use decury_common::base::time::Instant;
 use decury_common::order::OrderKind;
 
 use super::host::{Clock, Habits, HostId};
-use super::network::{Fault, Hosts, Ratio, Rule};
+use super::network::Rule;
+use super::world::Trap;
 
 /// A workload and its faults.
 #[derive(Clone, Debug)]
@@ -58,6 +61,8 @@ pub enum Step {
     Send(HostId, usize, usize, usize),
     /// Rules hold for a time.
     Rules(Vec<Rule>, Duration),
+    /// A trap is set.
+    Trap(Trap),
     /// The directory answers nobody for a time.
     Directory(Duration),
 }
@@ -81,6 +86,9 @@ struct Features {
     nudges: bool,
     sessions: bool,
     quits: bool,
+    picky: bool,
+    traps: bool,
+    hasty: bool,
 }
 
 impl Features {
@@ -103,6 +111,9 @@ impl Features {
             nudges: one_in(4),
             sessions: one_in(4),
             quits: one_in(4),
+            picky: one_in(3),
+            traps: one_in(2),
+            hasty: one_in(2),
         }
     }
 }
@@ -127,7 +138,12 @@ impl Plan {
         let least = Duration::from_micros(50 + scaled(rng, 15));
         let latency = (least, least + Duration::from_micros(1 + scaled(rng, 15)));
         let steps = Vec::new();
-        let suspect_after = if rng.chance(1, 4) { SUSPECT_AFTER / 2 } else { SUSPECT_AFTER };
+        let suspect_after = match count {
+            // Heartbeats are paced by it: only small groups can afford haste.
+            ..=5 if features.hasty => Duration::from_millis(300),
+            _ if features.hasty => SUSPECT_AFTER / 2,
+            _ => SUSPECT_AFTER,
+        };
         let mut plan =
             Plan { seed, hosts, sessions: features.sessions, groups, latency, suspect_after, steps, length };
         plan.draw_people(rng, features);
@@ -224,101 +240,6 @@ impl Plan {
             left = left.saturating_sub(burst);
         }
     }
-
-    /// Who is killed, stopped, slow.
-    fn draw_host_faults(&mut self, rng: &mut Rng, features: Features) {
-        let some = |rng: &mut Rng, wanted: bool| if wanted { 1 + rng.below(4) } else { 0 };
-        for _ in 0..some(rng, features.kills) {
-            let (host, at) = (self.some_host(rng), self.some_time(rng));
-            self.at(at, Step::Kill(host));
-            if features.restarts && rng.chance(2, 3) {
-                let back = at + Duration::from_millis(scaled(rng, 13));
-                self.at(back, Step::Start(host));
-                for group in 0..self.groups.len() {
-                    self.at(back, Step::Join(host, group));
-                }
-            }
-        }
-        for _ in 0..some(rng, features.pauses) {
-            let pause = Step::Pause(self.some_host(rng), some_while(rng));
-            let at = self.some_time(rng);
-            self.at(at, pause);
-        }
-        // Who reads nothing from a session does not see either what became of the lines typed.
-        for _ in 0..some(rng, features.stalls && !self.sessions) {
-            let stall = Step::Stall(self.some_host(rng), some_while(rng));
-            let at = self.some_time(rng);
-            self.at(at, stall);
-        }
-        if features.directory {
-            let (at, length) = (self.some_time(rng), Duration::from_secs(1 + rng.below(20)));
-            match self.tracker() {
-                None => self.at(at, Step::Directory(length)),
-                Some(tracker) => {
-                    self.at(at, Step::Kill(tracker));
-                    // It may start again at once, or as late as to be started by healing only.
-                    let down = length / if rng.chance(1, 2) { 1_000 } else { 1 };
-                    self.at(at + down, Step::Start(tracker));
-                }
-            }
-        }
-        if features.quits {
-            let (host, at) = (self.some_host(rng), self.some_time(rng));
-            self.at(at, Step::Quit(host));
-        }
-    }
-
-    /// Which links are bad when.
-    fn draw_network_faults(&mut self, rng: &mut Rng, features: Features) {
-        if features.weather {
-            self.draw_weather(rng);
-        }
-        let some = |rng: &mut Rng, wanted: bool| if wanted { 1 + rng.below(4) } else { 0 };
-        for _ in 0..some(rng, features.partitions) {
-            let mut sides = [Hosts::of(&[]); 3];
-            let number = 2 + rng.below(2);
-            for host in (0..self.hosts.len()).map(HostId).chain(self.tracker()) {
-                let side = &mut sides[to_usize(rng.below(number))];
-                *side = side.and(host);
-            }
-            let (at, length) = (self.some_time(rng), some_while(rng));
-            self.at(at, Step::Rules(Rule::partition(&sides), length));
-        }
-        for _ in 0..some(rng, features.cuts) {
-            let from = self.some_host(rng);
-            let to = self.tracker().filter(|_| rng.chance(1, 3)).unwrap_or_else(|| self.some_host(rng));
-            let mut rules = vec![Rule::on(from, to, Fault::Cut)];
-            if rng.chance(1, 2) {
-                rules.push(Rule::on(to, from, Fault::Cut));
-            }
-            let (at, length) = (self.some_time(rng), some_while(rng));
-            self.at(at, Step::Rules(rules, length));
-        }
-    }
-
-    /// Loss, doubles, delays: everywhere and all the time, or on a host's links for a while.
-    fn draw_weather(&mut self, rng: &mut Rng) {
-        for _ in 0..=rng.below(3) {
-            let millis = |rng: &mut Rng, bits| Duration::from_millis(1 + scaled(rng, bits));
-            let ratio = Ratio(1 + u32::try_from(rng.below(20)).unwrap_or(0), 100);
-            let fault = match rng.below(6) {
-                0 | 1 => Fault::Loss(ratio),
-                2 => Fault::Duplicate(ratio, millis(rng, 9)),
-                3 => Fault::Reorder(ratio, millis(rng, 8)),
-                4 => Fault::Late(ratio, millis(rng, 14)),
-                _ => Fault::Delay(Duration::ZERO, millis(rng, 8)),
-            };
-            let (at, length) = match rng.chance(1, 2) {
-                true => (Duration::ZERO, self.length),
-                false => (self.some_time(rng), some_while(rng)),
-            };
-            let mut rule = Rule::everywhere(fault);
-            if rng.chance(1, 3) {
-                rule.from = Hosts::one(self.some_host(rng));
-            }
-            self.at(at, Step::Rules(vec![rule], length));
-        }
-    }
 }
 
 fn habits(rng: &mut Rng, features: Features) -> Habits {
@@ -383,6 +304,7 @@ impl fmt::Display for Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::network::Fault;
 
     #[test]
     fn a_seed_stands_for_one_plan() {
@@ -402,6 +324,8 @@ mod tests {
         assert!(has(|step| matches!(step, Step::Stall(..))));
         assert!(has(|step| matches!(step, Step::Leave(..))));
         assert!(has(|step| matches!(step, Step::Directory(_))));
+        assert!(has(|step| matches!(step, Step::Trap(_))));
+        assert!(has(|step| matches!(step, Step::Quit(_))));
         assert!(has(|step| matches!(step, Step::Send(_, _, 20.., _))));
         assert!(has(|step| matches!(step, Step::Send(_, _, _, 60_000..))));
         assert!(has(|step| matches!(step, Step::Rules(rules, _) if matches!(rules[0].fault, Fault::Cut))));

@@ -1,0 +1,177 @@
+//! What goes wrong in a plan: with hosts, with links, at the worst moment.
+
+use std::time::Duration;
+
+use decury_common::base::rng::Rng;
+
+use super::{Features, Plan, Step, scaled, some_while, to_usize};
+use crate::sim::frames::Kind;
+use crate::sim::host::HostId;
+use crate::sim::network::{Fault, FrameAction, FrameFilter, Hosts, Ratio, Rule};
+use crate::sim::world::{Mishap, Trap};
+
+impl Plan {
+    /// Who is killed, stopped, slow.
+    pub(super) fn draw_host_faults(&mut self, rng: &mut Rng, features: Features) {
+        let some = |rng: &mut Rng, wanted: bool| if wanted { 1 + rng.below(4) } else { 0 };
+        for _ in 0..some(rng, features.kills) {
+            let (host, at) = (self.some_host(rng), self.some_time(rng));
+            self.at(at, Step::Kill(host));
+            if features.restarts && rng.chance(2, 3) {
+                let back = at + Duration::from_millis(scaled(rng, 13));
+                self.at(back, Step::Start(host));
+                for group in 0..self.groups.len() {
+                    self.at(back, Step::Join(host, group));
+                }
+            }
+        }
+        for _ in 0..some(rng, features.pauses) {
+            let pause = Step::Pause(self.some_host(rng), some_while(rng));
+            let at = self.some_time(rng);
+            self.at(at, pause);
+        }
+        // Who reads nothing from a session does not see either what became of the lines typed.
+        for _ in 0..some(rng, features.stalls && !self.sessions) {
+            let stall = Step::Stall(self.some_host(rng), some_while(rng));
+            let at = self.some_time(rng);
+            self.at(at, stall);
+        }
+        if features.directory {
+            let (at, length) = (self.some_time(rng), Duration::from_secs(1 + rng.below(20)));
+            match self.tracker() {
+                None => self.at(at, Step::Directory(length)),
+                Some(tracker) => {
+                    self.at(at, Step::Kill(tracker));
+                    // It may start again at once, or as late as to be started by healing only.
+                    let down = length / if rng.chance(1, 2) { 1_000 } else { 1 };
+                    self.at(at + down, Step::Start(tracker));
+                }
+            }
+        }
+        if features.quits {
+            let (host, at) = (self.some_host(rng), self.some_time(rng));
+            self.at(at, Step::Quit(host));
+        }
+    }
+
+    /// Which links are bad when.
+    pub(super) fn draw_network_faults(&mut self, rng: &mut Rng, features: Features) {
+        if features.weather {
+            self.draw_weather(rng);
+        }
+        if features.picky {
+            self.draw_picky_loss(rng);
+        }
+        if features.traps {
+            self.draw_traps(rng);
+        }
+        let some = |rng: &mut Rng, wanted: bool| if wanted { 1 + rng.below(4) } else { 0 };
+        for _ in 0..some(rng, features.partitions) {
+            let mut sides = [Hosts::of(&[]); 3];
+            let number = 2 + rng.below(2);
+            for host in (0..self.hosts.len()).map(HostId).chain(self.tracker()) {
+                let side = &mut sides[to_usize(rng.below(number))];
+                *side = side.and(host);
+            }
+            let (at, length) = (self.some_time(rng), some_while(rng));
+            self.at(at, Step::Rules(Rule::partition(&sides), length));
+        }
+        for _ in 0..some(rng, features.cuts) {
+            let from = self.some_host(rng);
+            let to = self.tracker().filter(|_| rng.chance(1, 3)).unwrap_or_else(|| self.some_host(rng));
+            let mut rules = vec![Rule::on(from, to, Fault::Cut)];
+            if rng.chance(1, 2) {
+                rules.push(Rule::on(to, from, Fault::Cut));
+            }
+            let (at, length) = (self.some_time(rng), some_while(rng));
+            self.at(at, Step::Rules(rules, length));
+        }
+    }
+
+    /// Loss, doubles, delays: everywhere and all the time, or on a host's links for a while.
+    fn draw_weather(&mut self, rng: &mut Rng) {
+        for _ in 0..=rng.below(3) {
+            let millis = |rng: &mut Rng, bits| Duration::from_millis(1 + scaled(rng, bits));
+            let ratio = Ratio(1 + u32::try_from(rng.below(20)).unwrap_or(0), 100);
+            let fault = match rng.below(6) {
+                0 | 1 => Fault::Loss(ratio),
+                2 => Fault::Duplicate(ratio, millis(rng, 9)),
+                3 => Fault::Reorder(ratio, millis(rng, 8)),
+                4 => Fault::Late(ratio, millis(rng, 14)),
+                _ => Fault::Delay(Duration::ZERO, millis(rng, 8)),
+            };
+            let (at, length) = match rng.chance(1, 2) {
+                true => (Duration::ZERO, self.length),
+                false => (self.some_time(rng), some_while(rng)),
+            };
+            let mut rule = Rule::everywhere(fault);
+            if rng.chance(1, 3) {
+                rule.from = Hosts::one(self.some_host(rng));
+            }
+            self.at(at, Step::Rules(vec![rule], length));
+        }
+    }
+
+    /// Frames of one kind are lost much more often than others, on some links for a while.
+    fn draw_picky_loss(&mut self, rng: &mut Rng) {
+        for _ in 0..=rng.below(4) {
+            let filter = FrameFilter::kind(some_kind(rng));
+            let ratio = Ratio(3 + u32::try_from(rng.below(8)).unwrap_or(0), 10);
+            let fault = Fault::Frames { filter, ratio, action: FrameAction::Drop };
+            let mut rule = Rule::everywhere(fault);
+            if rng.chance(1, 2) {
+                rule.from = Hosts::one(self.some_host(rng));
+            }
+            if rng.chance(1, 2) {
+                rule.to = Hosts::one(self.some_host(rng));
+            }
+            let (at, length) = (self.some_time(rng), some_while(rng));
+            self.at(at, Step::Rules(vec![rule], length));
+        }
+    }
+
+    /// Hosts die, stop, or are cut off right after certain frames have been sent.
+    fn draw_traps(&mut self, rng: &mut Rng) {
+        for _ in 0..=rng.below(5) {
+            let host = self.some_host(rng);
+            let mut rule = Rule::everywhere(Fault::watch(FrameFilter::kind(some_kind(rng))));
+            match rng.below(3) {
+                0 => rule.from = Hosts::one(host),
+                1 => rule.to = Hosts::one(host),
+                _ => {}
+            }
+            let what = match rng.below(4) {
+                0 => Mishap::Kill(host),
+                1 => Mishap::Pause(host, some_while(rng)),
+                2 => Mishap::Rules(Rule::partition(&[Hosts::one(host)]), some_while(rng)),
+                _ => Mishap::Rules(vec![Rule::on(host, self.some_host(rng), Fault::Cut)], some_while(rng)),
+            };
+            let at = self.some_time(rng);
+            self.at(at, Step::Trap(Trap { rule, count: 1 + rng.below(6), what }));
+            if rng.chance(1, 2) {
+                let back = at + some_while(rng);
+                self.at(back, Step::Start(host));
+                self.at(back, Step::Join(host, 0));
+            }
+        }
+    }
+}
+
+/// A kind of frame on which much depends.
+fn some_kind(rng: &mut Rng) -> Kind {
+    const KINDS: [Kind; 12] = [
+        Kind::Prepare,
+        Kind::Promise,
+        Kind::Cut,
+        Kind::Ready,
+        Kind::Install,
+        Kind::Nack,
+        Kind::Join,
+        Kind::Beacon,
+        Kind::Data,
+        Kind::Acks,
+        Kind::Request,
+        Kind::ParcelAck,
+    ];
+    KINDS[to_usize(rng.below(KINDS.len() as u64)) % KINDS.len()]
+}
