@@ -19,6 +19,8 @@ use super::world::{Figures, World};
 /// Within which time after healing everyone must be in one view: the longest back-off of the membership (30 s), the
 /// suspicion time and some changes of view.
 pub const CONVERGE_WITHIN: Duration = Duration::from_secs(90);
+/// Within which time any two nodes hear each other again: a node that does not answer is probed every two seconds.
+const FIND_WITHIN: Duration = Duration::from_secs(3);
 /// Within which time then a message must be everywhere.
 pub const DELIVER_WITHIN: Duration = Duration::from_secs(20);
 /// For how long then nobody says anything.
@@ -120,8 +122,8 @@ impl Run<'_> {
         if let Some(tracker) = self.tracker {
             self.world.start(tracker);
         }
-        // What was cut a moment ago is suspected within this time, healed or not.
-        self.world.run_for(self.plan.suspect_after + Duration::from_secs(1));
+        // What was cut a moment ago is suspected within this time, healed or not; and all have found each other again.
+        self.world.run_for(self.plan.suspect_after + FIND_WITHIN);
         self.converge();
         let views = self.world.history.views();
         self.speak();

@@ -16,10 +16,12 @@ use decury_common::order::OrderKind;
 use decury_node::session::{self, Config, Ending, Event, Notice, Request, Session};
 
 use super::history::{Delivery, What};
-use super::host::{Boot, Command, Desk, Program, Starter};
+use super::host::{Boot, Command, Desk, Gauge, Program, Starter};
 
 /// How long a person waits before trying again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How long a session may take to end, whoever is dead.
+const END_WITHIN: Duration = Duration::from_secs(5);
 /// Lines that wait for the session to take them.
 const TYPED_MAX: usize = 1_000;
 
@@ -38,6 +40,9 @@ struct SessionHost {
     /// The session was refused; it is started again then.
     start_at: Option<Instant>,
     quitting: bool,
+    /// When the session was told to end, and what the clock showed last.
+    told_to_end: Option<Instant>,
+    now: Instant,
     wishes: BTreeMap<GroupName, Wish>,
     /// Lines that the session has not taken yet.
     typed: VecDeque<Line>,
@@ -73,12 +78,14 @@ impl SessionHost {
         let rng = Rng::from_seed(boot.seed);
         SessionHost {
             session: start(&boot, &trackers, suspect_after),
-            boot,
             trackers,
             suspect_after,
             rng,
             start_at: None,
             quitting: false,
+            told_to_end: None,
+            now: boot.now,
+            boot,
             wishes: BTreeMap::new(),
             typed: VecDeque::new(),
             unanswered: BTreeMap::new(),
@@ -108,8 +115,11 @@ impl SessionHost {
             if let Line::Leave(group) = line {
                 self.record_leaving(group, desk);
             }
-            if !matches!(line, Line::Quit) {
-                self.unanswered.insert(self.lines, line);
+            match line {
+                Line::Quit => self.told_to_end = Some(desk.now),
+                line => {
+                    self.unanswered.insert(self.lines, line);
+                }
             }
             self.session.submit(desk.now, Request { re: Some(self.lines), command });
             self.hear(desk);
@@ -286,13 +296,20 @@ impl Program for SessionHost {
             Command::Quit => {
                 self.quitting = true;
                 self.wishes.values_mut().for_each(|wish| wish.wanted = false);
-                self.type_line(Line::Quit);
+                if self.rng.chance(1, 2) {
+                    self.type_line(Line::Quit);
+                } else {
+                    // Ctrl-C.
+                    self.told_to_end = Some(desk.now);
+                    self.session.quit(desk.now);
+                }
             }
         }
         self.submit(desk);
     }
 
     fn attend(&mut self, desk: &mut Desk<'_>) {
+        self.now = desk.now;
         self.hear(desk);
         self.try_again(desk);
         self.submit(desk);
@@ -329,6 +346,16 @@ impl Program for SessionHost {
             self.session.stats(),
             wishes.concat(),
         )
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        let ending = self.told_to_end.map_or(Duration::ZERO, |at| self.now.since(at));
+        let millis = |time: Duration| usize::try_from(time.as_millis()).unwrap_or(usize::MAX);
+        vec![Gauge {
+            name: "milliseconds since it was told to end",
+            value: millis(ending),
+            limit: millis(END_WITHIN),
+        }]
     }
 
     fn boxed_clone(&self) -> Box<dyn Program> {
