@@ -235,7 +235,8 @@ pub enum Refusal {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "a frame lives for a moment; a box would cost more")]
 pub enum Notice {
-    /// Somebody else is joining a group you are in or joining, or is heard of in it again.
+    /// Somebody else is joining a group you are in or joining, or is heard of in it again, or is in it and lacking in
+    /// the view that you have reported.
     Contact {
         /// The group.
         group: GroupName,

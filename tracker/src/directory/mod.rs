@@ -21,7 +21,7 @@ use decury_common::base::limits::{GROUPS_MAX, LISTING_MAX, MEMBERS_MAX};
 use decury_common::order::OrderKind;
 use decury_common::wire::membership::Addresses;
 use decury_common::wire::tracker::{
-    Answer, Contact, GroupEntry, GroupReport, Joined, Notice, Refusal, SignIn,
+    Answer, Contact, GroupEntry, GroupReport, Joined, Notice, Peer, Refusal, SignIn,
 };
 
 use group::Group;
@@ -209,6 +209,7 @@ impl Directory {
         if newcomer && let Err(refusal) = self.may_be_learnt(name, group) {
             return Outcome { notices, ..Outcome::of(Err(refusal)) };
         }
+        notices.extend(self.missing(name, group, &members));
         let known = self.groups.entry(group).or_insert_with(|| Group::new(id, order));
         known.add(name);
         known.set_view(name, members);
@@ -285,6 +286,20 @@ impl Directory {
     fn introduce(&self, name: UserName, group: GroupName) -> Vec<(SessionId, Notice)> {
         let Some(user) = self.users.get(&name) else { return Vec::new() };
         self.to_others(name, group, &Notice::Contact { group, contact: contact(name, user) })
+    }
+
+    /// Tells somebody of those in its group whom its view lacks. What was told before may have been lost with a
+    /// connection, or never said, since the tracker knew nobody when it started.
+    fn missing(&self, name: UserName, group: GroupName, view: &[Peer]) -> Vec<(SessionId, Notice)> {
+        let Some(known) = self.groups.get(&group) else { return Vec::new() };
+        let Some(session) = self.users.get(&name).map(|user| user.session) else { return Vec::new() };
+        let users = known.names().filter(|other| *other != name);
+        let users = users.filter_map(|other| Some((other, self.users.get(&other)?)));
+        let lacked = |user: &User| view.iter().all(|peer| peer.incarnation != user.incarnation);
+        users
+            .filter(|(_, user)| user.connected && lacked(user))
+            .map(|(other, user)| (session, Notice::Contact { group, contact: contact(other, user) }))
+            .collect()
     }
 
     /// Tells those in each of a person's groups that it is gone.

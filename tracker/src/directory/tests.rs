@@ -227,6 +227,22 @@ fn a_tracker_that_restarted_learns_its_groups_from_reports() {
 }
 
 #[test]
+fn a_reporter_is_told_of_those_whom_its_view_lacks() {
+    let mut world = World::with(&["ann", "bob", "cid"]);
+    let joined = world.join(1, "lobby").unwrap();
+    world.join(2, "lobby").unwrap();
+    world.join(3, "lobby").unwrap();
+    world.apply(3, Action::Disconnect);
+    let GroupId(id) = joined.id;
+    let outcome = world.report(1, "lobby", id, &[("ann", 1)]);
+    let [(SessionId(1), Notice::Contact { contact, .. })] = &outcome.notices[..] else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(contact.name, user("bob"), "cid has lost its connection: nobody is told to look for it");
+    assert_eq!(world.report(1, "lobby", id, &[("ann", 1), ("bob", 2)]).notices, []);
+}
+
+#[test]
 fn of_two_groups_of_one_name_the_larger_keeps_it() {
     let mut world = World::with(&["ann", "bob", "cid"]);
     let id = world.join(3, "lobby").unwrap().id;
