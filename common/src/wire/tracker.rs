@@ -275,7 +275,8 @@ pub enum Closing {
     /// The tracker has as many connections as it takes.
     #[error("the tracker has too many connections")]
     TooManyConnections,
-    /// The same running node has signed in on another connection.
+    /// The same running node has signed in on another connection. That may be a former one of its own, whose bytes were
+    /// long on the way: it tries again.
     #[error("this node has signed in on another connection")]
     SignedInElsewhere,
     /// After [`Request::SignOut`].

@@ -100,7 +100,7 @@ impl Session {
             tracker_client::Event::Unreachable { tracker, why } => {
                 log::info!("no tracker at {tracker}: {why}");
             }
-            tracker_client::Event::Lost { .. } | tracker_client::Event::SignedInElsewhere => {
+            tracker_client::Event::Lost { .. } => {
                 self.notice(None, Notice::TrackerLost);
             }
             tracker_client::Event::Refused(refusal) => self.handle_sign_in_refused(now, refusal),

@@ -145,8 +145,6 @@ pub enum Event {
     },
     /// The tracker refuses the sign-in. Told once; attempts go on, every few seconds.
     Refused(Refusal),
-    /// This same node has signed in on another connection; no attempt is made any more.
-    SignedInElsewhere,
     /// What came of a [`TrackerClient::ask`](super::TrackerClient::ask).
     Answer {
         /// The number that it returned.

@@ -24,7 +24,7 @@ use decury_common::base::time::Instant;
 use decury_common::machine::{StreamAction, StreamId, StreamMachine, Wakeup};
 use decury_common::wire::stream::{self, FrameReader};
 use decury_common::wire::tracker::{
-    Answer, Asked, Closing, GroupReport, Joined, Notice, Refusal, Request, SignIn, Told, Welcome,
+    Answer, Asked, GroupReport, Joined, Notice, Refusal, Request, SignIn, Told, Welcome,
 };
 
 use wishes::Wishes;
@@ -270,10 +270,6 @@ impl TrackerClient {
                     self.reports.remove(group);
                 }
                 self.events.push_back(Event::Notice(notice));
-            }
-            Told::Closing(Closing::SignedInElsewhere) => {
-                self.events.push_back(Event::SignedInElsewhere);
-                self.end(now);
             }
             Told::Closing(why) => self.drop_connection(now, why.into()),
         }

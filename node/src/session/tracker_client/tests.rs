@@ -387,16 +387,15 @@ fn a_name_that_gets_free_at_once_is_not_told_as_taken() {
 }
 
 #[test]
-fn the_same_node_signed_in_elsewhere_ends_this_one() {
+fn a_node_whose_own_former_connection_speaks_up_late_comes_back() {
     let mut world = World::with(&["ann"]);
-    let twin = world.clients.len();
+    let former = world.clients.len();
     world.clients.push(client("ann", 1, &[tracker(1)], world.now));
     world.pass(Duration::ZERO);
-    assert!(matches!(world.events(twin)[..], [Event::SignedIn { .. }]));
-    assert_eq!(world.events(0), [Event::SignedInElsewhere]);
-    let attempts = world.attempts;
-    world.pass(MINUTE);
-    assert_eq!(world.attempts, attempts, "the two would throw each other out for ever");
+    assert!(matches!(world.events(0)[..], [Event::Lost { .. }]), "the tracker takes it for the newer one");
+    world.clients[former].sign_out(world.now);
+    world.pass(BACK_OFF_MAX);
+    assert!(matches!(world.events(0)[..], [Event::Back { .. }]));
 }
 
 #[test]
