@@ -46,6 +46,7 @@
 //!         name: name.parse()?,
 //!         addresses: Addresses::from_iter([addresses[n]]),
 //!         suspect_after: Duration::from_secs(2),
+//!         history: 100,
 //!         seed: n as u64,
 //!     };
 //!     let mut node = Endpoint::new(config, now);

@@ -46,6 +46,9 @@ pub const QUEUE_BYTES: usize = 256 * 1024;
 /// Deliveries that wait for the application in one group; at the limit delivery pauses, and with it the senders.
 pub const DELIVERIES_MAX: usize = 1_024;
 
+/// Messages of a group that a member keeps for newcomers.
+pub const HISTORY_MAX: usize = 100;
+
 /// Addresses at which one node may be tried.
 pub const ADDRESSES_MAX: usize = 8;
 /// Groups that one node may be in.

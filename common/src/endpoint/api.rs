@@ -20,8 +20,22 @@ pub struct Config {
     /// Silence after which a peer is suspected; [`limits::SUSPECT_AFTER`](crate::base::limits::SUSPECT_AFTER) is
     /// usual.
     pub suspect_after: Duration,
+    /// How many of a group's last messages it keeps for newcomers, at most
+    /// [`limits::HISTORY_MAX`](crate::base::limits::HISTORY_MAX).
+    pub history: usize,
     /// The seed of its back-offs.
     pub seed: u64,
+}
+
+/// A person's running node, to talk to in private.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Correspondent {
+    /// The person.
+    pub name: UserName,
+    /// The running node.
+    pub incarnation: Incarnation,
+    /// Where it may be reached.
+    pub addresses: Addresses,
 }
 
 /// A wish to be in a group.

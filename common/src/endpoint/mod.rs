@@ -12,9 +12,9 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 pub use crate::group::{Cause, Event, Held, MemberStatus, Reached, SendError, ViewInfo};
-pub use api::{Config, JoinError, JoinGroup, Stats};
+pub use api::{Config, Correspondent, JoinError, JoinGroup, Stats};
 
-use crate::base::id::{GroupId, GroupName, Incarnation, MemberId, MessageId};
+use crate::base::id::{GroupId, GroupName, Incarnation, MemberId, MessageId, UserName};
 use crate::base::limits::{GROUPS_MAX, MEMBERS_MAX};
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
@@ -121,6 +121,27 @@ impl Endpoint {
     /// Sends a message to a group. It is queued in any case but an error.
     pub fn send(&mut self, now: Instant, group: GroupName, payload: Bytes) -> Result<MessageId, SendError> {
         self.group_mut(group).ok_or(SendError::NotAMember)?.send(now, payload)
+    }
+
+    /// Sends a message to one node alone: first in, first out, exactly once while both run. [`Event::Confirmed`]
+    /// follows when the other has it, [`Event::Unconfirmed`] when it will not any more.
+    pub fn send_private(
+        &mut self,
+        _now: Instant,
+        _to: &Correspondent,
+        _payload: Bytes,
+    ) -> Result<MessageId, SendError> {
+        Err(SendError::NotAMember)
+    }
+
+    /// The running node of a person who is in reach: in a group with this node, or talking to it in private.
+    pub fn find(&self, _name: UserName) -> Option<Correspondent> {
+        None
+    }
+
+    /// Whether private messages of this node wait for their confirmation.
+    pub fn has_unconfirmed(&self) -> bool {
+        false
     }
 
     /// Leaves a group once what was sent there has left; [`Event::Left`] follows, within a few seconds in any case.

@@ -85,6 +85,8 @@ pub enum Event {
         clock: Vec<(UserName, u64)>,
         /// `total`: its place in the group's sequence, from 1; the same at all members of a view.
         position: Option<u64>,
+        /// Said before this node came in: history, outside the sequence.
+        caught_up: bool,
         /// What was sent.
         payload: Bytes,
     },
@@ -120,6 +122,40 @@ pub enum Event {
     Writable {
         /// The group.
         group: GroupName,
+    },
+    /// This node came in, and those who have what was said before are out of reach: it will not be told.
+    HistoryGap {
+        /// The group.
+        group: GroupName,
+    },
+    /// A message for this node alone.
+    Private {
+        /// Its sender's name.
+        from: UserName,
+        /// Its identity; `id.count` is its number among those of its conversation, from 1.
+        id: MessageId,
+        /// What was sent.
+        payload: Bytes,
+    },
+    /// The other's node has a private message of mine.
+    Confirmed {
+        /// Whose.
+        to: UserName,
+        /// The message.
+        id: MessageId,
+    },
+    /// A conversation is over: the other's node did not answer for too long, ended, or does not take more. These
+    /// messages were not confirmed; whether they arrived is not known, except that they will not any more.
+    Unconfirmed {
+        /// Whose.
+        to: UserName,
+        /// My messages, in the order of sending.
+        ids: Vec<MessageId>,
+    },
+    /// After [`SendError::Busy`] of a private message: there is room again.
+    PrivateWritable {
+        /// For whom.
+        to: UserName,
     },
 }
 

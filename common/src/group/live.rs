@@ -162,6 +162,7 @@ impl Live {
             id: MessageId { sender: self.members[ordered.sender], count: ordered.count },
             clock: self.names.iter().copied().zip(ordered.clock).collect(),
             position: ordered.position,
+            caught_up: false,
             payload: ordered.payload,
         }
     }

@@ -66,6 +66,7 @@ impl Net {
             name: format!("user{name}").parse().unwrap(),
             addresses: addresses(n),
             suspect_after: ms(2000),
+            history: decury_common::base::limits::HISTORY_MAX,
             seed: n,
         };
         let mut endpoint = Endpoint::new(config, self.now);

@@ -144,6 +144,8 @@ pub enum Event {
         clock: Vec<(UserName, u64)>,
         /// `total`: its place in the group's sequence, from 1.
         position: Option<u64>,
+        /// Said before this node came in.
+        caught_up: bool,
         /// What was said.
         text: Text,
     },

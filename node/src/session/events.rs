@@ -20,11 +20,11 @@ impl Session {
         match event {
             endpoint::Event::Message { group, .. } | endpoint::Event::View { group, .. }
                 if self.unheard.contains(&group) => {}
-            endpoint::Event::Message { group, from, id, clock, position, payload, .. } => {
+            endpoint::Event::Message { group, from, id, clock, position, caught_up, payload, .. } => {
                 self.received += 1;
                 let order = self.order(group);
                 let text = Text::new(payload);
-                return Some(Event::Message { group, order, from, id, clock, position, text });
+                return Some(Event::Message { group, order, from, id, clock, position, caught_up, text });
             }
             endpoint::Event::Joined { group, view } => self.handle_joined(now, group, view),
             endpoint::Event::View { group, view, joined, left, cause } => {
@@ -44,7 +44,13 @@ impl Session {
             endpoint::Event::Back { group, member: user } => {
                 self.notice(None, Notice::PeerBack { group, user });
             }
-            endpoint::Event::Writable { .. } => self.retry_waiting(now),
+            endpoint::Event::Writable { .. } | endpoint::Event::PrivateWritable { .. } => {
+                self.retry_waiting(now);
+            }
+            endpoint::Event::HistoryGap { .. }
+            | endpoint::Event::Private { .. }
+            | endpoint::Event::Confirmed { .. }
+            | endpoint::Event::Unconfirmed { .. } => {}
         }
         self.drain_tracker(now);
         None

@@ -25,6 +25,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use decury_common::base::id::{GroupName, Incarnation, UserName};
+use decury_common::base::limits::HISTORY_MAX;
 use decury_common::base::time::Instant;
 use decury_common::endpoint::{self, Endpoint};
 use decury_common::machine::{Machine, Persist, StreamAction, StreamId, StreamMachine, Transmit, Wakeup};
@@ -94,6 +95,7 @@ impl Session {
             name: config.name,
             addresses: config.addresses.clone(),
             suspect_after: config.suspect_after,
+            history: HISTORY_MAX,
             seed: config.seed,
         };
         let tracker = tracker_client::Config {

@@ -162,10 +162,10 @@ fn fields(event: &Event) -> (&'static str, Option<u64>, Fields<'_>) {
         Event::Left { re, group } => ("left", *re, Fields::Left { group: *group }),
         Event::Current { re, group } => ("current", *re, Fields::Current { group: *group }),
         Event::Sent { re, group, id } => ("sent", *re, Fields::Sent { group: *group, id: *id }),
-        Event::Message { group, order, from, id, clock, position, text } => {
+        Event::Message { group, order, from, id, clock, position, caught_up, text } => {
             let (order, text, seq) = (order.as_str(), text.safe(), id.count);
             let (group, from, id, position) = (*group, *from, *id, *position);
-            let caught_up = false;
+            let caught_up = *caught_up;
             let message = Fields::Message { group, from, id, text, order, seq, clock, position, caught_up };
             ("message", None, message)
         }
@@ -283,7 +283,16 @@ mod tests {
         let (group, from, order) = (name("lobby"), name("ann"), OrderKind::Causal);
         let clock = vec![(name("ann"), 5), (name("bob"), 2)];
         assert_eq!(
-            line(&Event::Message { group, order, from, id, clock, position: None, text: text.clone() }),
+            line(&Event::Message {
+                group,
+                order,
+                from,
+                id,
+                clock,
+                position: None,
+                caught_up: false,
+                text: text.clone()
+            }),
             r#"{"event":"message","at":7,"group":"lobby","from":"ann","id":"000000000000000a.0-5","#
                 .to_owned()
                 + "\"text\":\"gr\u{fc}\\\"\u{fffd}\","
@@ -291,11 +300,12 @@ mod tests {
                 + "\n"
         );
         let (order, clock) = (OrderKind::Fifo, vec![]);
-        let fifo = Event::Message { group, order, from, id, clock, position: None, text };
+        let fifo = Event::Message { group, order, from, id, clock, position: None, caught_up: false, text };
         assert!(!line(&fifo).contains("clock") && !line(&fifo).contains("position"));
         let Event::Message { text, .. } = fifo else { return };
         let (order, clock) = (OrderKind::Total, vec![(name("ann"), 5)]);
-        let total = Event::Message { group, order, from, id, clock, position: Some(9), text };
+        let total =
+            Event::Message { group, order, from, id, clock, position: Some(9), caught_up: false, text };
         assert!(line(&total).contains(r#""clock":{"ann":5},"position":9,"caught_up":false"#));
     }
 

@@ -181,7 +181,16 @@ mod tests {
         let text = Text::new(Bytes::from_static(text.as_bytes()));
         let id = MessageId { sender: ANN, count: 1 };
         let (group, from) = (name("lobby"), name(from));
-        Event::Message { group, order: OrderKind::Causal, from, id, clock: vec![], position: None, text }
+        Event::Message {
+            group,
+            order: OrderKind::Causal,
+            from,
+            id,
+            clock: vec![],
+            position: None,
+            caught_up: false,
+            text,
+        }
     }
 
     /// What is shown of `events`: messages, and the rest.

@@ -64,6 +64,7 @@ impl EndpointHost {
             name: boot.name,
             addresses: std::iter::once(boot.host.address()).collect(),
             suspect_after,
+            history: limits::HISTORY_MAX,
             seed: boot.seed,
         };
         EndpointHost {
@@ -147,7 +148,7 @@ impl EndpointHost {
                     desk.record(What::View { group, member, view, first: false });
                 }
             }
-            Event::Message { group, view, from, id, clock, payload, position } => {
+            Event::Message { group, view, from, id, clock, payload, position, .. } => {
                 if let Some(member) = self.member(group) {
                     let delivery = Delivery { view, from, id, position, clock, payload };
                     desk.record(What::Delivered { group, member, delivery });
@@ -166,7 +167,13 @@ impl EndpointHost {
                 }
             }
             Event::Writable { group } => self.flush(group, desk),
-            Event::Suspected { .. } | Event::Back { .. } => {}
+            Event::Suspected { .. }
+            | Event::Back { .. }
+            | Event::HistoryGap { .. }
+            | Event::Private { .. }
+            | Event::Confirmed { .. }
+            | Event::Unconfirmed { .. }
+            | Event::PrivateWritable { .. } => {}
         }
     }
 
