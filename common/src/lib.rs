@@ -9,6 +9,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`base`] | time, seeded randomness, identities, limits |
+//! | [`fault`] | what a bad network does to a datagram, for simulator and lab |
 //! | [`machine`] | the shape of a state machine that speaks UDP or TCP |
 //! | [`wire`] | frames to bytes and back |
 //! | [`channel`] | whose datagram this is, and whether it is for this node |
@@ -90,6 +91,7 @@ pub mod channel;
 #[cfg(feature = "edge")]
 pub mod edge;
 pub mod endpoint;
+pub mod fault;
 pub mod group;
 pub mod machine;
 pub mod membership;

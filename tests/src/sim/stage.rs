@@ -13,7 +13,7 @@ use decury_common::order::OrderKind;
 use super::endpoint;
 use super::history::{Stay, What};
 use super::host::{Habits, HostId};
-use super::network::{Fault, FrameFilter, Hosts, Rule, RuleId};
+use super::network::{Effect, Fault, FrameFilter, Hosts, Rule, RuleId};
 use super::run::{CONVERGE_WITHIN, DELIVER_WITHIN};
 use super::world::World;
 
@@ -124,8 +124,8 @@ impl Stage {
         Rule::partition(&sides).into_iter().map(|rule| self.world.add_rule(rule)).collect()
     }
 
-    fn rule(&mut self, from: impl Into<Hosts>, to: impl Into<Hosts>, fault: Fault) -> RuleId {
-        self.world.add_rule(Rule { from: from.into(), to: to.into(), fault })
+    fn rule(&mut self, from: impl Into<Hosts>, to: impl Into<Hosts>, effect: Effect) -> RuleId {
+        self.world.add_rule(Rule { from: from.into(), to: to.into(), effect })
     }
 
     /// These frames are lost from now on.
@@ -135,7 +135,7 @@ impl Stage {
         from: impl Into<Hosts>,
         to: impl Into<Hosts>,
     ) -> RuleId {
-        self.rule(from, to, Fault::drop(what.into()))
+        self.rule(from, to, Effect::drop(what.into()))
     }
 
     /// These frames are held back from now on.
@@ -145,7 +145,7 @@ impl Stage {
         from: impl Into<Hosts>,
         to: impl Into<Hosts>,
     ) -> RuleId {
-        self.rule(from, to, Fault::hold(what.into()))
+        self.rule(from, to, Effect::hold(what.into()))
     }
 
     /// These frames are counted from now on.
@@ -155,13 +155,13 @@ impl Stage {
         from: impl Into<Hosts>,
         to: impl Into<Hosts>,
     ) -> RuleId {
-        self.rule(from, to, Fault::watch(what.into()))
+        self.rule(from, to, Effect::watch(what.into()))
     }
 
     /// From now on nothing of any group passes here. Heartbeats do: nobody gets suspected.
     pub fn mute(&mut self, from: impl Into<Hosts>, to: impl Into<Hosts>) -> RuleId {
         let of_a_group = FrameFilter::new("all of any group", |section, _| section.is_some());
-        self.rule(from, to, Fault::drop(of_a_group))
+        self.rule(from, to, Effect::drop(of_a_group))
     }
 
     /// A rule ends; what it held is lost.

@@ -401,7 +401,7 @@ mod tests {
         world.add_rule(Rule {
             from: Hosts::one(HostId(0)),
             to: Hosts::ALL,
-            fault: Fault::Delay(millis(1), millis(9)),
+            effect: Fault::Delay(millis(1), millis(9)).into(),
         });
         world.send(HostId(0), the_group().unwrap(), 10);
         let mut copy = world.clone();

@@ -16,7 +16,7 @@ const LAYERS: [Layers; 3] = [
         krate: "common",
         rows: &[
             &["base"],
-            &["machine"],
+            &["machine", "fault"],
             &["wire"],
             &["channel"],
             &["mesh"],

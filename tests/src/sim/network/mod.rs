@@ -9,7 +9,8 @@ use decury_common::base::rng::Rng;
 use super::frames;
 use super::host::HostId;
 
-pub use rule::{Fault, FrameAction, FrameFilter, Hosts, Ratio, Rule};
+pub use decury_common::fault::{Fate, Fault, Ratio};
+pub use rule::{Effect, FrameAction, FrameFilter, Hosts, Rule};
 
 /// What a loss costs a byte stream.
 const REPETITION: Duration = Duration::from_millis(200);
@@ -17,17 +18,6 @@ const REPETITION: Duration = Duration::from_millis(200);
 /// A rule in force, to remove or ask about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RuleId(u32);
-
-/// What becomes of a datagram.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fate {
-    /// Why it is lost, if it is.
-    pub lost: Option<&'static str>,
-    /// How long it travels.
-    pub delay: Duration,
-    /// How long further copies of it travel.
-    pub copies: Vec<Duration>,
-}
 
 #[derive(Clone, Debug)]
 struct Active {
@@ -105,8 +95,8 @@ impl Network {
             if !active.rule.from.has(from) || !active.rule.to.has(to) {
                 continue;
             }
-            let hit = match &active.rule.fault {
-                Fault::Frames { filter, ratio, action } => {
+            let hit = match &active.rule.effect {
+                Effect::Frames { filter, ratio, action } => {
                     let (stays, taken) = frames::split(bytes, |section, frame| filter.wants(section, frame));
                     let taken = taken.filter(|_| ratio.hits(&mut self.rng));
                     let hit = taken.is_some();
@@ -121,7 +111,7 @@ impl Network {
                     }
                     hit
                 }
-                fault => fault.apply(bytes.len(), &mut self.rng, &mut fate),
+                Effect::Fault(fault) => fault.apply(bytes.len(), &mut self.rng, &mut fate),
             };
             active.hits += u64::from(hit);
             if fate.lost.is_some() {
@@ -138,10 +128,10 @@ impl Network {
             if !active.rule.from.has(from) || !active.rule.to.has(to) {
                 continue;
             }
-            match active.rule.fault {
-                Fault::Cut => return None,
-                Fault::Loss(ratio) if ratio.hits(&mut self.rng) => travel += REPETITION,
-                Fault::Delay(least, most) => travel += self.rng.between(least, most),
+            match active.rule.effect {
+                Effect::Fault(Fault::Cut) => return None,
+                Effect::Fault(Fault::Loss(ratio)) if ratio.hits(&mut self.rng) => travel += REPETITION,
+                Effect::Fault(Fault::Delay(least, most)) => travel += self.rng.between(least, most),
                 _ => {}
             }
         }
@@ -220,7 +210,7 @@ mod tests {
         let whole = packer.finish();
 
         let mut network = network([]);
-        let id = network.add(Rule::on(A, B, Fault::hold(FrameFilter::kind(Kind::Install))));
+        let id = network.add(Rule::on(A, B, Effect::hold(FrameFilter::kind(Kind::Install))));
         let mut bytes = whole.clone();
         assert_eq!(network.judge(A, B, &mut bytes).lost, None);
         assert!(frames::describe(&bytes).contains("Nack") && !frames::describe(&bytes).contains("Install"));

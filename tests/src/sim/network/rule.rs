@@ -2,24 +2,12 @@
 
 use std::fmt;
 use std::rc::Rc;
-use std::time::Duration;
 
-use decury_common::base::rng::Rng;
+use decury_common::fault::{Fault, Ratio};
 use decury_common::wire::{Frame, Section};
 
-use super::Fate;
 use crate::sim::frames::Kind;
 use crate::sim::host::HostId;
-
-/// `0` of `1` cases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ratio(pub u32, pub u32);
-
-impl Ratio {
-    pub(super) fn hits(self, rng: &mut Rng) -> bool {
-        rng.chance(u64::from(self.0), u64::from(self.1))
-    }
-}
 
 /// A set of hosts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,27 +77,15 @@ pub struct Rule {
     pub from: Hosts,
     /// to these.
     pub to: Hosts,
-    /// What is wrong.
-    pub fault: Fault,
+    /// this happens.
+    pub effect: Effect,
 }
 
-/// What is wrong with a link.
+/// What a rule does.
 #[derive(Clone, Debug)]
-pub enum Fault {
-    /// Nothing passes.
-    Cut,
-    /// So many are lost.
-    Loss(Ratio),
-    /// So many come twice, the copy up to so much later.
-    Duplicate(Ratio, Duration),
-    /// So many come once more, very late: after half of this time at least, after all of it at most.
-    Late(Ratio, Duration),
-    /// Each takes longer, from the first to the second.
-    Delay(Duration, Duration),
-    /// So many are overtaken by those sent up to so much later.
-    Reorder(Ratio, Duration),
-    /// Longer ones than this are lost.
-    Mtu(usize),
+pub enum Effect {
+    /// What a bad network does.
+    Fault(Fault),
     /// Something happens to frames of some kind.
     Frames {
         /// To which.
@@ -180,52 +156,41 @@ impl fmt::Debug for FrameFilter {
 
 impl Rule {
     /// On the link from one host to another, one way.
-    pub fn on(from: HostId, to: HostId, fault: Fault) -> Rule {
-        Rule { from: Hosts::one(from), to: Hosts::one(to), fault }
+    pub fn on(from: HostId, to: HostId, effect: impl Into<Effect>) -> Rule {
+        Rule { from: Hosts::one(from), to: Hosts::one(to), effect: effect.into() }
     }
 
     /// On all links.
-    pub fn everywhere(fault: Fault) -> Rule {
-        Rule { from: Hosts::ALL, to: Hosts::ALL, fault }
+    pub fn everywhere(effect: impl Into<Effect>) -> Rule {
+        Rule { from: Hosts::ALL, to: Hosts::ALL, effect: effect.into() }
     }
 
     /// The rules by which nothing passes between any of these sides and all others.
     pub fn partition(sides: &[Hosts]) -> Vec<Rule> {
         let cut = |side: &Hosts| [(*side, side.others()), (side.others(), *side)];
-        sides.iter().flat_map(cut).map(|(from, to)| Rule { from, to, fault: Fault::Cut }).collect()
+        sides.iter().flat_map(cut).map(|(from, to)| Rule { from, to, effect: Fault::Cut.into() }).collect()
     }
 }
 
-impl Fault {
+impl From<Fault> for Effect {
+    fn from(fault: Fault) -> Effect {
+        Effect::Fault(fault)
+    }
+}
+
+impl Effect {
     /// Loses these frames.
-    pub fn drop(filter: FrameFilter) -> Fault {
-        Fault::Frames { filter, ratio: Ratio(1, 1), action: FrameAction::Drop }
+    pub fn drop(filter: FrameFilter) -> Effect {
+        Effect::Frames { filter, ratio: Ratio(1, 1), action: FrameAction::Drop }
     }
 
     /// Holds these frames back.
-    pub fn hold(filter: FrameFilter) -> Fault {
-        Fault::Frames { filter, ratio: Ratio(1, 1), action: FrameAction::Hold }
+    pub fn hold(filter: FrameFilter) -> Effect {
+        Effect::Frames { filter, ratio: Ratio(1, 1), action: FrameAction::Hold }
     }
 
     /// Counts these frames.
-    pub fn watch(filter: FrameFilter) -> Fault {
-        Fault::Frames { filter, ratio: Ratio(1, 1), action: FrameAction::Watch }
-    }
-
-    /// Changes the fate of a datagram of `len` bytes; whether it did.
-    pub(super) fn apply(&self, len: usize, rng: &mut Rng, fate: &mut Fate) -> bool {
-        match *self {
-            Fault::Cut => fate.lost = Some("cut"),
-            Fault::Loss(ratio) if ratio.hits(rng) => fate.lost = Some("loss"),
-            Fault::Duplicate(ratio, within) if ratio.hits(rng) => {
-                fate.copies.push(fate.delay + rng.between(Duration::ZERO, within));
-            }
-            Fault::Late(ratio, by) if ratio.hits(rng) => fate.copies.push(rng.between(by / 2, by)),
-            Fault::Delay(least, most) => fate.delay += rng.between(least, most),
-            Fault::Reorder(ratio, by) if ratio.hits(rng) => fate.delay += rng.between(Duration::ZERO, by),
-            Fault::Mtu(most) if len > most => fate.lost = Some("too long"),
-            _ => return false,
-        }
-        true
+    pub fn watch(filter: FrameFilter) -> Effect {
+        Effect::Frames { filter, ratio: Ratio(1, 1), action: FrameAction::Watch }
     }
 }

@@ -7,7 +7,7 @@ use decury_common::base::rng::Rng;
 use super::{Features, Plan, Step, scaled, some_while, to_usize};
 use crate::sim::frames::Kind;
 use crate::sim::host::HostId;
-use crate::sim::network::{Fault, FrameAction, FrameFilter, Hosts, Ratio, Rule};
+use crate::sim::network::{Effect, Fault, FrameAction, FrameFilter, Hosts, Ratio, Rule};
 use crate::sim::world::{Mishap, Trap};
 
 impl Plan {
@@ -117,8 +117,8 @@ impl Plan {
         for _ in 0..=rng.below(4) {
             let filter = FrameFilter::kind(some_kind(rng));
             let ratio = Ratio(3 + u32::try_from(rng.below(8)).unwrap_or(0), 10);
-            let fault = Fault::Frames { filter, ratio, action: FrameAction::Drop };
-            let mut rule = Rule::everywhere(fault);
+            let effect = Effect::Frames { filter, ratio, action: FrameAction::Drop };
+            let mut rule = Rule::everywhere(effect);
             if rng.chance(1, 2) {
                 rule.from = Hosts::one(self.some_host(rng));
             }
@@ -134,7 +134,7 @@ impl Plan {
     fn draw_traps(&mut self, rng: &mut Rng) {
         for _ in 0..=rng.below(5) {
             let host = self.some_host(rng);
-            let mut rule = Rule::everywhere(Fault::watch(FrameFilter::kind(some_kind(rng))));
+            let mut rule = Rule::everywhere(Effect::watch(FrameFilter::kind(some_kind(rng))));
             match rng.below(3) {
                 0 => rule.from = Hosts::one(host),
                 1 => rule.to = Hosts::one(host),

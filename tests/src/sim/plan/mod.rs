@@ -304,7 +304,7 @@ impl fmt::Display for Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::network::Fault;
+    use crate::sim::network::{Effect, Fault};
 
     #[test]
     fn a_seed_stands_for_one_plan() {
@@ -328,6 +328,8 @@ mod tests {
         assert!(has(|step| matches!(step, Step::Quit(_))));
         assert!(has(|step| matches!(step, Step::Send(_, _, 20.., _))));
         assert!(has(|step| matches!(step, Step::Send(_, _, _, 60_000..))));
-        assert!(has(|step| matches!(step, Step::Rules(rules, _) if matches!(rules[0].fault, Fault::Cut))));
+        assert!(has(
+            |step| matches!(step, Step::Rules(rules, _) if matches!(rules[0].effect, Effect::Fault(Fault::Cut)))
+        ));
     }
 }
