@@ -53,6 +53,8 @@ pub const HISTORY_MAX: usize = 100;
 pub const ADDRESSES_MAX: usize = 8;
 /// Groups that one node may be in.
 pub const GROUPS_MAX: usize = 64;
+/// Private conversations that a node has at a time, each way.
+pub const CONVERSATIONS_MAX: usize = 64;
 /// Nodes that one node keeps in touch with (members of its groups, those it met, those who ask to join).
 pub const PEERS_MAX: usize = 128;
 

@@ -4,6 +4,7 @@
 //! and all that is due for one peer into as few datagrams as possible.
 
 mod api;
+mod conversations;
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -24,6 +25,7 @@ use crate::machine::{Machine, Persist, Transmit, Wakeup};
 use crate::mesh::Mesh;
 use crate::wire::membership::{Addresses, Member, Refusal, Refuse};
 use crate::wire::{Frame, Packer, Section, Unpacker};
+use conversations::{Conversations, Heard};
 
 /// Refusals to strangers that wait to be sent.
 const STRAYS_MAX: usize = 4 * MEMBERS_MAX;
@@ -35,9 +37,10 @@ pub struct Endpoint {
     channel: Channel,
     mesh: Mesh,
     groups: BTreeMap<GroupId, Group>,
+    conversations: Conversations,
     rng: Rng,
     joins: u32,
-    /// Answers to wishes for groups that this node is not in.
+    /// Answers to wishes for groups, or conversations, that this node is not in.
     strays: Vec<(Incarnation, Section, Refuse)>,
     /// Datagrams that are packed already.
     packed: VecDeque<Transmit>,
@@ -45,6 +48,8 @@ pub struct Endpoint {
     sent_to: Option<Incarnation>,
     /// The group whose event was taken last.
     served: Option<GroupId>,
+    /// Whether the last event was of a conversation.
+    served_conversation: bool,
     now: Instant,
     stats: Stats,
 }
@@ -52,7 +57,10 @@ pub struct Endpoint {
 impl Endpoint {
     /// A node that is in no group yet.
     pub fn new(config: Config, now: Instant) -> Endpoint {
+        let id = MemberId { incarnation: config.incarnation, join: 0 };
+        let me = Member { id, name: config.name, addresses: config.addresses.clone() };
         Endpoint {
+            conversations: Conversations::new(me, config.suspect_after),
             channel: Channel::new(config.incarnation),
             mesh: Mesh::new(config.suspect_after),
             groups: BTreeMap::new(),
@@ -62,6 +70,7 @@ impl Endpoint {
             packed: VecDeque::new(),
             sent_to: None,
             served: None,
+            served_conversation: false,
             now,
             stats: Stats::default(),
             config,
@@ -115,6 +124,7 @@ impl Endpoint {
 
     /// The addresses at which others may reach this node have changed (they travel with later joins).
     pub fn set_addresses(&mut self, addresses: Addresses) {
+        self.conversations.set_addresses(addresses.clone());
         self.config.addresses = addresses;
     }
 
@@ -127,21 +137,32 @@ impl Endpoint {
     /// follows when the other has it, [`Event::Unconfirmed`] when it will not any more.
     pub fn send_private(
         &mut self,
-        _now: Instant,
-        _to: &Correspondent,
-        _payload: Bytes,
+        now: Instant,
+        to: &Correspondent,
+        payload: Bytes,
     ) -> Result<MessageId, SendError> {
-        Err(SendError::NotAMember)
+        self.conversations.send(now, &mut self.mesh, to, &mut self.joins, payload)
     }
 
     /// The running node of a person who is in reach: in a group with this node, or talking to it in private.
-    pub fn find(&self, _name: UserName) -> Option<Correspondent> {
-        None
+    pub fn find(&self, name: UserName) -> Option<Correspondent> {
+        let mut members = self.groups.values().filter_map(|group| group.find(&self.mesh, name));
+        let member = members.next().map(|member| Correspondent {
+            name,
+            incarnation: member.id.incarnation,
+            addresses: member.addresses.clone(),
+        });
+        member.or_else(|| self.conversations.find(&self.mesh, name))
     }
 
     /// Whether private messages of this node wait for their confirmation.
     pub fn has_unconfirmed(&self) -> bool {
-        false
+        self.conversations.has_unconfirmed()
+    }
+
+    /// Ends all private conversations: this node is about to go. The others are told with the next datagrams.
+    pub fn close_conversations(&mut self) {
+        self.conversations.close();
     }
 
     /// Leaves a group once what was sent there has left; [`Event::Left`] follows, within a few seconds in any case.
@@ -175,16 +196,26 @@ impl Endpoint {
 
     /// Counters since the start.
     pub fn stats(&self) -> Stats {
-        self.groups.values().fold(self.stats, |mut stats, group| {
-            stats.data_sent += group.counters().sent;
-            stats.data_repeated += group.counters().repeated;
-            stats
-        })
+        let groups = self.groups.values().map(Group::counters);
+        let sum = groups.fold(self.conversations.counters(), |sum, counters| sum.plus(counters));
+        Stats {
+            data_sent: self.stats.data_sent + sum.sent,
+            data_repeated: self.stats.data_repeated + sum.repeated,
+            ..self.stats
+        }
     }
 
     /// The next event, from each group in turn. Deliveries pause when too many wait here, and with them, in the end,
     /// the senders: a slow application slows its group and loses nothing.
     pub fn poll_event(&mut self) -> Option<Event> {
+        self.served_conversation = !self.served_conversation;
+        match self.served_conversation {
+            true => self.conversations.poll_event().or_else(|| self.poll_group_event()),
+            false => self.poll_group_event().or_else(|| self.conversations.poll_event()),
+        }
+    }
+
+    fn poll_group_event(&mut self) -> Option<Event> {
         let after = self.served.map(|GroupId(id)| GroupId(id.wrapping_add(1))).unwrap_or(GroupId(0));
         let mut order = self.groups.range(after..).chain(self.groups.range(..after));
         let id = order.find(|(_, group)| group.has_event()).map(|(&id, _)| id)?;
@@ -221,6 +252,7 @@ impl Endpoint {
             for group in self.groups.values_mut() {
                 group.handle_mesh(now, event);
             }
+            self.conversations.handle_mesh(now, event);
         }
         for group in self.groups.values_mut() {
             if found || concerned(group) {
@@ -264,7 +296,7 @@ impl Endpoint {
                         list.push(section.group);
                     }
                 }
-                None => self.answer_stray(section, from.0, &frame),
+                None => self.handle_outside(now, from.0, section, &frame, datagram),
             }
         }
         for id in fed {
@@ -275,16 +307,26 @@ impl Endpoint {
         concerned
     }
 
-    /// Somebody takes this node for a member of a group that it is not in.
-    fn answer_stray(&mut self, section: Section, from: Incarnation, frame: &Frame<'_>) {
-        let member = match frame {
-            Frame::Join(join) => join.member.id,
-            Frame::Beacon(beacon) => beacon.member,
-            _ => return,
+    /// A frame of no group that this node is in: of a conversation, or from somebody who takes this node for a member.
+    fn handle_outside(
+        &mut self,
+        now: Instant,
+        from: Incarnation,
+        section: Section,
+        frame: &Frame<'_>,
+        datagram: &Bytes,
+    ) {
+        let heard = self.conversations.handle_frame(now, &mut self.mesh, from, section, frame, datagram);
+        let (section, member) = match (heard, frame) {
+            (Heard::Taken, _) => return,
+            (Heard::Refused, _) => (section, MemberId { incarnation: from, join: 0 }),
+            (Heard::Unknown, Frame::Join(join)) => (Section { view: None, ..section }, join.member.id),
+            (Heard::Unknown, Frame::Beacon(beacon)) => (Section { view: None, ..section }, beacon.member),
+            (Heard::Unknown, _) => return,
         };
-        if self.strays.len() < STRAYS_MAX {
-            let section = Section { group: section.group, view: None };
-            self.strays.push((from, section, Refuse { member, reason: Refusal::NotHere }));
+        let stray = (from, section, Refuse { member, reason: Refusal::NotHere });
+        if self.strays.len() < STRAYS_MAX && !self.strays.contains(&stray) {
+            self.strays.push(stray);
         }
     }
 
@@ -294,6 +336,7 @@ impl Endpoint {
             for group in self.groups.values_mut() {
                 group.discard(now, node, || self.channel.packer(node));
             }
+            self.conversations.discard(now, node, || self.channel.packer(node));
             return None;
         };
         let mut packer = self.channel.packer(node);
@@ -303,15 +346,14 @@ impl Endpoint {
             for group in self.groups.values_mut().filter(|group| group.knows(node)) {
                 group.heartbeat(node, rtt);
             }
+            self.conversations.heartbeat(node, rtt);
         }
         self.strays.retain(|&(stray, section, refuse)| {
             stray != node || !packer.push_in(section, &Frame::Refuse(refuse))
         });
-        for group in self.groups.values_mut() {
-            if group.write(now, node, rtt, &mut packer) {
-                break;
-            }
-        }
+        let mut groups = self.groups.values_mut();
+        let is_full = groups.any(|group| group.write(now, node, rtt, &mut packer));
+        let _more = is_full || self.conversations.write(now, node, &mut packer);
         (!packer.is_empty()).then(|| self.transmit(to, packer))
     }
 
@@ -343,8 +385,10 @@ impl Machine for Endpoint {
     fn handle_timeout(&mut self, now: Instant) {
         self.mesh.handle_timeout(now);
         self.advance(now, |_| true);
-        let groups = &self.groups;
-        self.mesh.retain(now, |node| groups.values().any(|group| group.knows(node)));
+        self.conversations.advance(now, &mut self.mesh);
+        let (groups, conversations) = (&self.groups, &self.conversations);
+        self.mesh
+            .retain(now, |node| conversations.knows(node) || groups.values().any(|group| group.knows(node)));
     }
 
     fn poll_persist(&mut self) -> Option<Persist> {
@@ -379,6 +423,7 @@ impl Machine for Endpoint {
 
     fn poll_timeout(&self) -> Option<Wakeup> {
         let groups = self.groups.values().filter_map(Group::poll_timeout);
-        groups.map(Some).fold(self.mesh.poll_timeout(), Wakeup::earliest)
+        let others = Wakeup::earliest(self.mesh.poll_timeout(), self.conversations.poll_timeout());
+        groups.map(Some).fold(others, Wakeup::earliest)
     }
 }

@@ -10,7 +10,7 @@ use crate::base::time::Instant;
 use crate::machine::Wakeup;
 use crate::membership::{Prior, View};
 use crate::mesh::{Mesh, Rtt};
-use crate::multicast::{Counters, Multicast};
+use crate::multicast::Multicast;
 use crate::order::{Order, OrderKind, OrderReport, Ordered};
 use crate::wire::membership::{Holdings, PriorCut};
 use crate::wire::multicast::Head;
@@ -116,19 +116,26 @@ impl Live {
     ) -> usize {
         let mut delivered = 0;
         while delivered < room {
-            if let Some(ordered) = self.order.poll_deliver() {
-                self.multicast.delivered(now, ordered.sender, ordered.index);
-                events.push_back(self.event(group, ordered));
-                delivered += 1;
-            } else if let Some(arrived) = self.multicast.poll_message() {
-                self.order.accept(arrived);
-            } else {
+            let Some(ordered) = self.poll(now) else {
                 self.paused = false;
                 return delivered;
-            }
+            };
+            events.push_back(self.event(group, ordered));
+            delivered += 1;
         }
         self.paused = true;
         delivered
+    }
+
+    /// The next message whose turn has come.
+    pub(super) fn poll(&mut self, now: Instant) -> Option<Ordered> {
+        loop {
+            if let Some(ordered) = self.order.poll_deliver() {
+                self.multicast.delivered(now, ordered.sender, ordered.index);
+                return Some(ordered);
+            }
+            self.order.accept(self.multicast.poll_message()?);
+        }
     }
 
     /// The view ends: delivers what the cut still gives. What the order holds back after that depends on something
@@ -187,14 +194,5 @@ impl Prior for Live {
             self.order.accept(arrived);
         }
         self.order.adopt(&cut.order);
-    }
-}
-
-pub(super) fn sum(a: Counters, b: Counters) -> Counters {
-    Counters {
-        sent: a.sent + b.sent,
-        repeated: a.repeated + b.repeated,
-        duplicates: a.duplicates + b.duplicates,
-        refused: a.refused + b.refused,
     }
 }

@@ -3,6 +3,7 @@
 //! [`Group`] routes. A view's messages live in `live::Live`, which exists from one install to the next; what outlives
 //! views (who is a member, the queue of the application's messages, the events for it) stands here.
 
+mod conversation;
 mod event;
 mod live;
 
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::base::id::{GroupId, GroupName, Incarnation, MemberId, MessageId};
+use crate::base::id::{GroupId, GroupName, Incarnation, MemberId, MessageId, UserName};
 use crate::base::limits::{DELIVERIES_MAX, MESSAGE_MAX, QUEUE_BYTES, QUEUE_MESSAGES};
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
@@ -22,6 +23,7 @@ use crate::multicast::Counters;
 use crate::order::OrderKind;
 use crate::wire::membership::{Addresses, Member, Refusal};
 use crate::wire::{Frame, Packer, Section};
+pub use conversation::Conversation;
 pub use event::{Cause, Event, Held, MemberStatus, Reached, SendError, ViewInfo};
 use live::Live;
 
@@ -339,6 +341,13 @@ impl Group {
             .collect()
     }
 
+    /// The member of this name, if it is another one and not suspected.
+    pub fn find(&self, mesh: &Mesh, name: UserName) -> Option<&Member> {
+        let members = self.membership.view().filter(|_| self.joined)?.members.iter();
+        let other = |m: &&Member| m.id != self.membership.me().id && !mesh.suspects(m.id.incarnation);
+        members.filter(other).find(|member| member.name == name)
+    }
+
     /// What is received, not delivered, and what it waits for.
     pub fn held(&self) -> Vec<Held> {
         self.live.as_ref().map(Live::held).unwrap_or_default()
@@ -347,7 +356,7 @@ impl Group {
     /// Counters over all views.
     pub fn counters(&self) -> Counters {
         let now = self.live.as_ref().map(|live| live.multicast.counters()).unwrap_or_default();
-        live::sum(self.past, now)
+        self.past.plus(now)
     }
 
     fn with_membership<T>(
@@ -377,7 +386,7 @@ impl Group {
             if let Some(cut) = &installed.cut {
                 live.finish(now, self.name, cut, &mut self.events);
             }
-            self.past = live::sum(self.past, live.multicast.counters());
+            self.past = self.past.plus(live.multicast.counters());
         }
         if installed.out {
             self.stage = Stage::Out(now);

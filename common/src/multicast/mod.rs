@@ -75,6 +75,18 @@ pub struct Counters {
     pub refused: u64,
 }
 
+impl Counters {
+    /// Both together.
+    pub fn plus(self, other: Counters) -> Counters {
+        Counters {
+            sent: self.sent + other.sent,
+            repeated: self.repeated + other.repeated,
+            duplicates: self.duplicates + other.duplicates,
+            refused: self.refused + other.refused,
+        }
+    }
+}
+
 /// Where the view stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
@@ -135,6 +147,11 @@ impl Multicast {
     /// Up to which fragment of that sender every member is known to hold all.
     pub fn stable(&self, sender: Rank) -> u64 {
         self.windows.get(sender).map_or(0, |window| self.vectors.stable(sender, window.contiguous()))
+    }
+
+    /// The last fragment that this member has sent; 0 for none.
+    pub fn sent(&self) -> u64 {
+        self.send.last()
     }
 
     /// Whether everything that this member sent is held by every member.

@@ -4,4 +4,5 @@
 
 mod life;
 mod net;
+mod private;
 mod robust;

@@ -108,7 +108,7 @@ impl Net {
         self.log.extend(self.wire.iter().filter(|(at, ..)| *at == self.now + LATENCY).cloned());
         let arrival = self.wire.iter().map(|&(at, ..)| at).min();
         let wakeup = self.nodes.values().filter_map(|node| node.poll_timeout()).map(|wakeup| wakeup.at).min();
-        let next = arrival.into_iter().chain(wakeup).min().unwrap();
+        let next = arrival.into_iter().chain(wakeup).min().unwrap_or(self.now + ms(1));
         self.now = self.now.max(next);
         let due: Vec<_> = self.wire.extract_if(.., |&mut (at, ..)| at <= self.now).collect();
         self.steps += 1;

@@ -1,0 +1,163 @@
+//! Private messages: first in, first out, once, between nodes that are up.
+
+use bytes::Bytes;
+use decury_common::base::id::Incarnation;
+use decury_common::base::limits::MESSAGE_MAX;
+use decury_common::endpoint::{Correspondent, Event, SendError};
+
+use crate::net::{Net, addresses, ms};
+
+/// Two nodes that are in no group with each other, and do not know of each other.
+fn strangers() -> Net {
+    let mut net = Net::new();
+    net.start(1, &[]);
+    net.start(2, &[]);
+    net.run_until(ms(1000), |net| (1..=2).all(|n| net.members(n).len() == 1));
+    net
+}
+
+fn node(n: u64) -> Correspondent {
+    Correspondent {
+        name: format!("user{n}").parse().unwrap(),
+        incarnation: Incarnation(n),
+        addresses: addresses(n),
+    }
+}
+
+fn send(net: &mut Net, from: u64, to: u64, text: &str) -> Result<(), SendError> {
+    let now = net.now;
+    net.node(from).send_private(now, &node(to), Bytes::from(text.to_owned())).map(|_| ())
+}
+
+fn heard(net: &Net, n: u64) -> Vec<String> {
+    let text = |event: &Event| match event {
+        Event::Private { payload, .. } => Some(String::from_utf8(payload.to_vec()).unwrap()),
+        _ => None,
+    };
+    net.events(n).iter().filter_map(text).collect()
+}
+
+fn confirmed(net: &Net, n: u64) -> usize {
+    net.events(n).iter().filter(|event| matches!(event, Event::Confirmed { .. })).count()
+}
+
+fn unconfirmed(net: &Net, n: u64) -> usize {
+    let lost = |event: &Event| match event {
+        Event::Unconfirmed { ids, .. } => ids.len(),
+        _ => 0,
+    };
+    net.events(n).iter().map(lost).sum()
+}
+
+fn numbers(first: usize, last: usize) -> Vec<String> {
+    (first..=last).map(|n| n.to_string()).collect()
+}
+
+#[test]
+fn two_strangers_talk_both_ways_in_order_and_once() {
+    let mut net = strangers();
+    for n in 1..=200 {
+        send(&mut net, 1, 2, &n.to_string()).unwrap();
+        send(&mut net, 2, 1, &n.to_string()).unwrap();
+    }
+    net.run_until(ms(1000), |net| (1..=2).all(|n| confirmed(net, n) == 200));
+    assert_eq!(heard(&net, 1), numbers(1, 200));
+    assert_eq!(heard(&net, 2), numbers(1, 200));
+    assert!(!net.node(1).has_unconfirmed());
+    assert_eq!(net.node(1).find("user2".parse().unwrap()), Some(node(2)));
+    assert_eq!(net.members(1), [1], "to talk in private is not to meet in a group");
+}
+
+#[test]
+fn the_largest_message_arrives_and_more_than_the_window_is_refused_for_the_moment() {
+    let mut net = strangers();
+    let largest = "x".repeat(MESSAGE_MAX);
+    let mut taken = 0;
+    while send(&mut net, 1, 2, &largest).is_ok() {
+        taken += 1;
+    }
+    assert_eq!(send(&mut net, 1, 2, &largest), Err(SendError::Busy));
+    assert!(taken > 1);
+    let writable = |event: &Event| matches!(event, Event::PrivateWritable { .. });
+    net.run_until(ms(5000), |net| net.events(1).iter().any(writable));
+    send(&mut net, 1, 2, "more").unwrap();
+    net.run_until(ms(5000), |net| heard(net, 2).len() == taken + 1);
+    assert!(heard(&net, 2)[..taken].iter().all(|text| *text == largest));
+    assert_eq!(send(&mut net, 1, 1, "myself"), Err(SendError::NotAMember));
+    assert_eq!(send(&mut net, 1, 2, ""), Err(SendError::Size));
+}
+
+#[test]
+fn a_short_cut_delays_and_loses_nothing() {
+    let mut net = strangers();
+    send(&mut net, 1, 2, "1").unwrap();
+    net.run_until(ms(1000), |net| confirmed(net, 1) == 1);
+    net.dead = vec![(1, 2)];
+    for n in 2..=20 {
+        send(&mut net, 1, 2, &n.to_string()).unwrap();
+    }
+    net.run_for(ms(6000));
+    assert_eq!((confirmed(&net, 1), unconfirmed(&net, 1)), (1, 0));
+    assert_eq!(net.node(1).find("user2".parse().unwrap()), None, "it is out of reach");
+    net.dead.clear();
+    net.run_until(ms(5000), |net| confirmed(net, 1) == 20);
+    assert_eq!(heard(&net, 2), numbers(1, 20));
+}
+
+#[test]
+fn what_a_long_cut_left_unconfirmed_is_told_and_never_arrives_late() {
+    let mut net = strangers();
+    send(&mut net, 1, 2, "1").unwrap();
+    net.run_until(ms(1000), |net| confirmed(net, 1) == 1);
+    net.dead = vec![(1, 2)];
+    send(&mut net, 1, 2, "2").unwrap();
+    send(&mut net, 1, 2, "3").unwrap();
+    net.run_until(ms(15_000), |net| unconfirmed(net, 1) == 2);
+    net.dead.clear();
+    net.run_for(ms(3000));
+    send(&mut net, 1, 2, "4").unwrap();
+    net.run_until(ms(5000), |net| confirmed(net, 1) == 2);
+    assert_eq!(heard(&net, 2), ["1", "4"]);
+}
+
+#[test]
+fn a_node_that_ends_says_so_and_its_successor_is_somebody_else() {
+    let mut net = strangers();
+    send(&mut net, 1, 2, "1").unwrap();
+    net.run_until(ms(1000), |net| confirmed(net, 1) == 1);
+    net.node(2).close_conversations();
+    net.run_for(ms(5));
+    net.nodes.remove(&crate::net::address(2));
+    assert_eq!(net.node(1).find("user2".parse().unwrap()), None, "it has said that it ends");
+    send(&mut net, 1, 2, "2").unwrap();
+    net.run_until(ms(15_000), |net| unconfirmed(net, 1) == 1);
+}
+
+#[test]
+fn a_conversation_that_is_over_leaves_nothing_behind() {
+    let mut net = strangers();
+    send(&mut net, 1, 2, "1").unwrap();
+    net.run_until(ms(1000), |net| confirmed(net, 1) == 1);
+    net.run_for(ms(45_000));
+    assert_eq!(net.node(1).find("user2".parse().unwrap()), None, "nothing was said for long");
+    send(&mut net, 1, 2, "2").unwrap();
+    net.run_until(ms(1000), |net| confirmed(net, 1) == 2);
+    assert_eq!(heard(&net, 2), ["1", "2"]);
+}
+
+#[test]
+fn a_listener_that_does_not_listen_slows_the_speaker_and_loses_nothing() {
+    let mut net = strangers();
+    net.lazy = vec![2];
+    let mut said = 0;
+    for _ in 0..400 {
+        while send(&mut net, 1, 2, &(said + 1).to_string()).is_ok() {
+            said += 1;
+        }
+        net.run_for(ms(5));
+    }
+    assert!(said < 10_000, "{said} messages were taken for one who does not listen");
+    net.lazy.clear();
+    net.run_until(ms(20_000), |net| heard(net, 2).len() == said);
+    assert_eq!(heard(&net, 2), numbers(1, said));
+}
