@@ -62,6 +62,11 @@ pub enum Request {
     },
     /// I am going, and leave all groups. Answer: [`Answer::Done`], then the tracker closes the connection.
     SignOut,
+    /// Where is this person's node? Answer: [`Answer::Found`].
+    Find {
+        /// The person.
+        user: UserName,
+    },
 }
 
 /// Who a node is.
@@ -113,7 +118,6 @@ pub struct Contact {
 
 /// The tracker's frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "a frame lives for a moment; a box would cost more")]
 pub enum Told {
     /// To a request.
     Answer {
@@ -130,6 +134,7 @@ pub enum Told {
 
 /// What a request brought.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "a frame lives for a moment; a box would cost more")]
 pub enum Answer {
     /// Signed in.
     Welcome(Welcome),
@@ -158,6 +163,8 @@ pub enum Answer {
         /// There are more behind the last.
         more: bool,
     },
+    /// A person's node, which is connected to the tracker.
+    Found(Contact),
 }
 
 /// The terms of a sign-in.
@@ -229,6 +236,12 @@ pub enum Refusal {
     /// The asker is in as many groups as one may be, or the tracker has as many as it takes.
     #[error("too many groups")]
     TooManyGroups,
+    /// Nobody of that name has ever signed in, as far as the tracker remembers.
+    #[error("nobody of that name is known")]
+    NoSuchUser,
+    /// Somebody of that name has signed in, and is not connected now.
+    #[error("that person is away")]
+    Away,
 }
 
 /// What the tracker tells unasked.
@@ -316,7 +329,8 @@ mod tests {
         let users = Answer::Users { users: (0..LISTING_MAX).map(|_| longest()).collect(), more: true };
         let members =
             Answer::Members { group: longest(), members: (0..CONTACTS_MAX).map(|_| longest()).collect() };
-        let answers = [Answer::Joined(joined), groups, users, members];
+        let found = Answer::Found(largest_contact());
+        let answers = [Answer::Joined(joined), groups, users, members, found];
         answers.map(|answer| Told::Answer { request: u32::MAX, result: Ok(answer) }).into()
     }
 
@@ -349,7 +363,7 @@ mod tests {
         for round in 0..20_000 {
             let mut bytes: Vec<u8> = (0..rng.below(64)).map(|_| rng.bits() as u8).collect();
             if round % 2 == 0 {
-                bytes = encode(&largest()[round / 2 % 4]).split_off(2);
+                bytes = encode(&largest()[round / 2 % 5]).split_off(2);
                 let at = rng.below(bytes.len() as u64) as usize;
                 bytes[at] = rng.bits() as u8;
             }

@@ -169,7 +169,7 @@ impl Session {
                     _ => self.not_a_member(re, group),
                 }
             }
-            Ask::Leave { .. } | Ask::Users => {}
+            Ask::Leave { .. } | Ask::Users | Ask::Find { .. } => {}
         }
         self.phase_due(now);
     }

@@ -7,6 +7,7 @@
 //! with its last place.
 //!
 //! A person whose connection is lost keeps name and places until the lease runs out, or another node takes the name.
+//! Names are remembered for ever, within bounds, so that who is away is told from who never was.
 
 mod command;
 mod group;
@@ -30,6 +31,8 @@ use group::Group;
 pub const USERS_MAX: usize = 4_096;
 /// Groups that a tracker knows at a time.
 pub const ALL_GROUPS_MAX: usize = 4_096;
+/// Names that a tracker remembers: those of all who have ever signed in, until there are so many.
+pub const NAMES_MAX: usize = 65_536;
 
 /// A person, and the running node behind the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub struct Directory {
     /// The newest connection of each person.
     sessions: BTreeMap<SessionId, UserName>,
     groups: BTreeMap<GroupName, Group>,
+    /// Everybody who has signed in. When it is full, new names are not remembered.
+    names: BTreeSet<UserName>,
 }
 
 impl Directory {
@@ -104,6 +109,16 @@ impl Directory {
         Answer::Users { users, more: behind.next().is_some() }
     }
 
+    /// Where a person's node is.
+    pub fn find(&self, name: UserName) -> Result<Answer, Refusal> {
+        match self.users.get(&name) {
+            Some(user) if user.connected => Ok(Answer::Found(contact(name, user))),
+            Some(_) => Err(Refusal::Away),
+            None if self.names.contains(&name) => Err(Refusal::Away),
+            None => Err(Refusal::NoSuchUser),
+        }
+    }
+
     fn sign_in(&mut self, session: SessionId, sign_in: SignIn) -> Outcome {
         let SignIn { name, incarnation, addresses, groups } = sign_in;
         let mut outcome = Outcome::of(Ok(Answer::Done));
@@ -125,6 +140,9 @@ impl Directory {
         }
         if self.users.len() >= USERS_MAX {
             return Outcome::of(Err(Refusal::TrackerFull));
+        }
+        if self.names.len() < NAMES_MAX {
+            self.names.insert(name);
         }
         let user = User { session, connected: true, incarnation, addresses, groups: BTreeSet::new() };
         self.users.insert(name, user);

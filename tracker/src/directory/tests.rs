@@ -95,6 +95,17 @@ impl World {
     }
 }
 
+/// Where a person's node is: its incarnation.
+fn found(world: &World, name: &str) -> Result<u64, Refusal> {
+    match world.directory.find(user(name))? {
+        Answer::Found(contact) => {
+            assert_eq!((contact.name, contact.addresses.len()), (user(name), 1));
+            Ok(contact.incarnation.0)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 fn contacts(joined: &Joined) -> Vec<&str> {
     joined.contacts.iter().map(|contact| contact.name.as_str()).collect()
 }
@@ -184,6 +195,38 @@ fn members_come_before_joiners_among_the_contacts() {
     world.join(2, "lobby").unwrap();
     world.report(2, "lobby", id.0, &[("bob", 2)]);
     assert_eq!(contacts(&world.join(3, "lobby").unwrap()), ["bob", "ann"]);
+}
+
+#[test]
+fn a_person_is_found_while_connected_then_away_and_not_known_before() {
+    let mut world = World::with(&["ann", "bob"]);
+    assert_eq!(found(&world, "bob"), Ok(2));
+    assert_eq!(found(&world, "nobody"), Err(Refusal::NoSuchUser));
+    world.apply(2, Action::Disconnect);
+    assert_eq!(found(&world, "bob"), Err(Refusal::Away), "the connection is lost");
+    world.apply(2, Action::Expire);
+    assert_eq!(found(&world, "bob"), Err(Refusal::Away), "the lease has run out");
+    world.sign_in(3, "bob", 33, &[]);
+    assert_eq!(found(&world, "bob"), Ok(33));
+    world.apply(3, Action::SignOut);
+    assert_eq!(found(&world, "bob"), Err(Refusal::Away), "signed out");
+}
+
+#[test]
+fn names_are_remembered_up_to_a_limit_and_beyond_it_people_are_found_all_the_same() {
+    let mut world = World::default();
+    for n in 0..NAMES_MAX as u64 {
+        world.sign_in(n, &format!("user{n}"), n % 1_000, &[]);
+        world.apply(n, Action::SignOut);
+    }
+    let late = NAMES_MAX as u64;
+    world.sign_in(late, "late", 7, &[]);
+    assert_eq!(found(&world, "late"), Ok(7));
+    world.apply(late, Action::Disconnect);
+    assert_eq!(found(&world, "late"), Err(Refusal::Away), "its lease runs");
+    world.apply(late, Action::Expire);
+    assert_eq!(found(&world, "late"), Err(Refusal::NoSuchUser));
+    assert_eq!(found(&world, "user0"), Err(Refusal::Away));
 }
 
 #[test]

@@ -156,6 +156,7 @@ impl Server {
             }
             Request::Leave { group } => self.apply(stream, Action::Leave { group }),
             Request::SignOut => self.apply(stream, Action::SignOut),
+            Request::Find { user } => self.directory.find(user),
         };
         self.tell(stream, &Told::Answer { request, result });
         if signing_out {

@@ -181,7 +181,8 @@ fn random_bytes_on_many_connections_harm_nobody() {
     world.pass(2 * LEASE);
     assert!(world.server.connections.is_empty() && world.server.checks.is_empty());
     assert!(world.server.lost.is_empty());
-    assert_eq!(*world.server.directory(), Directory::new(), "all leases ran out");
+    assert_eq!(world.server.directory().users(None), none(), "all leases ran out");
+    assert_eq!(world.server.directory().groups(None), Answer::Groups { groups: List::new(), more: false });
 }
 
 #[test]
@@ -203,9 +204,29 @@ fn a_silent_client_is_dropped_with_its_lease_and_hinted_at() {
     assert_eq!(world.ask(3, Request::Users { after: None }), users(&["bob"]));
 }
 
+fn none() -> Answer {
+    Answer::Users { users: List::new(), more: false }
+}
+
 fn users(names: &[&str]) -> Result<Answer, Refusal> {
     let users = names.iter().map(|name| name.parse().unwrap()).collect();
     Ok(Answer::Users { users, more: false })
+}
+
+#[test]
+fn who_is_looked_for_is_found_or_away_or_unknown() {
+    let mut world = World::new();
+    world.open(1);
+    let find = |name: &str| Request::Find { user: name.parse().unwrap() };
+    assert_eq!(world.ask(1, find("bob")), Err(Refusal::NotSignedIn));
+    world.ask(1, sign_in_of("ann", 1)).unwrap();
+    assert_eq!(world.ask(1, find("bob")), Err(Refusal::NoSuchUser));
+    world.sign_in(3, "bob", 2).unwrap();
+    let Ok(Answer::Found(contact)) = world.ask(1, find("bob")) else { panic!() };
+    assert_eq!((contact.incarnation, contact.name.as_str()), (Incarnation(2), "bob"));
+    assert_eq!(contact.addresses[..], ["10.0.0.1:7000".parse().unwrap(), "192.0.2.1:7000".parse().unwrap()]);
+    world.server.handle_closed(world.now, StreamId(3));
+    assert_eq!(world.ask(1, find("bob")), Err(Refusal::Away));
 }
 
 #[test]
@@ -273,7 +294,7 @@ fn signing_out_is_answered_and_closed() {
     let told = world.bytes(1, &asked(9, Request::SignOut));
     let done = Told::Answer { request: 9, result: Ok(Answer::Done) };
     assert_eq!(told, [done, Told::Closing(Closing::SignedOut)]);
-    assert_eq!(*world.server.directory(), Directory::new());
+    assert_eq!(world.server.directory().users(None), none());
     assert_eq!(world.server.poll_stream_timeout(), None);
 }
 

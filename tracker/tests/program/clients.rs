@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use decury_common::base::id::Incarnation;
 use decury_common::base::rng::Rng;
-use decury_common::wire::tracker::{Closing, Notice, Refusal, Request, Told};
+use decury_common::wire::tracker::{Answer, Closing, Notice, Refusal, Request, Told};
 
 use crate::support::{Client, PATIENCE, Tracker, asked, sign_in};
 
@@ -34,6 +34,19 @@ fn an_unknown_group_is_an_answer_and_the_tracker_goes_on() {
     assert_eq!(ann.ask(Request::Members { group }), Err(Refusal::NoSuchGroup));
     assert_eq!(ann.ask(Request::Leave { group }), Err(Refusal::NoSuchGroup));
     assert_eq!(ann.users(), ["ann"]);
+}
+
+#[test]
+fn a_person_is_found_or_away_or_unknown() {
+    let tracker = Tracker::start(&[]);
+    let mut ann = Client::signed_in(tracker.address, "ann", 1);
+    let find = Request::Find { user: "bob".parse().unwrap() };
+    assert_eq!(ann.ask(find.clone()), Err(Refusal::NoSuchUser));
+    let mut bob = Client::signed_in(tracker.address, "bob", 2);
+    let Ok(Answer::Found(contact)) = ann.ask(find.clone()) else { panic!() };
+    assert_eq!(contact.incarnation, Incarnation(2));
+    assert_eq!(bob.ask(Request::SignOut), Ok(Answer::Done));
+    assert_eq!(ann.ask(find), Err(Refusal::Away));
 }
 
 #[test]

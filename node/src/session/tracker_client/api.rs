@@ -6,7 +6,7 @@ use decury_common::base::id::{GroupName, Incarnation, UserName};
 use decury_common::order::OrderKind;
 use decury_common::wire::membership::Addresses;
 use decury_common::wire::stream::StreamError;
-use decury_common::wire::tracker::{Closing, GroupEntry, Joined, Notice, Refusal, Request};
+use decury_common::wire::tracker::{Closing, Contact, GroupEntry, Joined, Notice, Refusal, Request};
 use thiserror::Error;
 
 /// What a client is told when it starts.
@@ -48,6 +48,11 @@ pub enum Ask {
     },
     /// All people. Answer: [`Reply::Users`].
     Users,
+    /// A person's node. Answer: [`Reply::Found`].
+    Find {
+        /// The person.
+        user: UserName,
+    },
 }
 
 impl Ask {
@@ -59,12 +64,14 @@ impl Ask {
             Ask::Groups => Request::Groups { after: None },
             Ask::Members { group } => Request::Members { group },
             Ask::Users => Request::Users { after: None },
+            Ask::Find { user } => Request::Find { user },
         }
     }
 }
 
 /// The tracker's answer to an [`Ask`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a reply lives for a moment; a box would cost more")]
 pub enum Reply {
     /// Done.
     Done,
@@ -81,6 +88,8 @@ pub enum Reply {
     },
     /// All people, by name.
     Users(Vec<UserName>),
+    /// Which node it is, and where.
+    Found(Contact),
 }
 
 /// Why there is no [`Reply`].
@@ -113,7 +122,6 @@ pub enum Trouble {
 
 /// What a client reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "an event lives for a moment; a box would cost more")]
 pub enum Event {
     /// Signed in for the first time.
     SignedIn {

@@ -211,6 +211,19 @@ fn a_client_signs_in_asks_and_is_told() {
 }
 
 #[test]
+fn a_person_is_found_or_away_or_unknown() {
+    let mut world = World::with(&["ann", "bob"]);
+    let find = |name: &str| Ask::Find { user: name.parse().unwrap() };
+    let Ok(Reply::Found(contact)) = world.ask(0, find("bob")) else { panic!() };
+    assert_eq!((contact.incarnation, contact.name.as_str()), (Incarnation(2), "bob"));
+    assert_eq!(world.ask(0, find("cid")), Err(Failure::Refused(Refusal::NoSuchUser)));
+    let now = world.now;
+    world.clients[1].sign_out(now);
+    world.settle();
+    assert_eq!(world.ask(0, find("bob")), Err(Failure::Refused(Refusal::Away)));
+}
+
+#[test]
 fn a_client_stays_signed_in_by_its_heartbeats_alone() {
     let mut world = World::with(&["ann"]);
     world.pass(10 * MINUTE);

@@ -95,6 +95,7 @@ impl Wish {
         match answer {
             Answer::Welcome(_) | Answer::Done => Some(Reply::Done),
             Answer::Joined(joined) => Some(Reply::Joined(joined)),
+            Answer::Found(contact) => Some(Reply::Found(contact)),
             Answer::Members { group, members } => {
                 Some(Reply::Members { group, members: members.into_iter().collect() })
             }
