@@ -20,7 +20,7 @@ use crate::base::limits::{GROUPS_MAX, MEMBERS_MAX};
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::channel::Channel;
-use crate::group::Group;
+use crate::group::{Group, Known, Settings};
 use crate::machine::{Machine, Persist, Transmit, Wakeup};
 use crate::mesh::Mesh;
 use crate::wire::membership::{Addresses, Member, Refusal, Refuse};
@@ -38,6 +38,8 @@ pub struct Endpoint {
     mesh: Mesh,
     groups: BTreeMap<GroupId, Group>,
     conversations: Conversations,
+    /// What it knows of groups that it has left, in case it comes back.
+    known: BTreeMap<GroupId, Known>,
     rng: Rng,
     joins: u32,
     /// Answers to wishes for groups, or conversations, that this node is not in.
@@ -64,6 +66,7 @@ impl Endpoint {
             channel: Channel::new(config.incarnation),
             mesh: Mesh::new(config.suspect_after),
             groups: BTreeMap::new(),
+            known: BTreeMap::new(),
             rng: Rng::from_seed(config.seed),
             joins: 0,
             strays: Vec::new(),
@@ -97,8 +100,10 @@ impl Endpoint {
         let id = MemberId { incarnation: self.config.incarnation, join: self.joins };
         self.joins += 1;
         let me = Member { id, name: self.config.name, addresses: self.config.addresses.clone() };
-        let (named, suspect_after) = ((join.name, join.id), self.config.suspect_after);
-        let mut group = Group::new(now, named, me, join.order, suspect_after, self.rng.bits());
+        let Config { suspect_after, history, .. } = self.config;
+        let settings = Settings { suspect_after, history, seed: self.rng.bits() };
+        let former = self.known.remove(&join.id).unwrap_or_default();
+        let mut group = Group::new(now, (join.name, join.id), me, join.order, former, settings);
         for (node, addresses) in &join.contacts {
             group.add_contact(now, *node, addresses);
         }
@@ -230,8 +235,12 @@ impl Endpoint {
 
     fn drop_group(&mut self, id: GroupId) {
         if let Some(group) = self.groups.remove(&id) {
+            if self.known.len() >= GROUPS_MAX {
+                self.known.pop_first();
+            }
             self.stats.data_sent += group.counters().sent;
             self.stats.data_repeated += group.counters().repeated;
+            self.known.insert(id, group.into_known());
         }
     }
 

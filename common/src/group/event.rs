@@ -74,7 +74,7 @@ pub enum Event {
     Message {
         /// The group.
         group: GroupName,
-        /// The view it was sent and delivered in.
+        /// The view it was sent and delivered in; of what is caught up, the view that this node came in with.
         view: ViewId,
         /// Its sender's name.
         from: UserName,

@@ -1,9 +1,11 @@
 //! The messages of one view: multicast and order, from its install to the next.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::history::{Entry, History};
 use super::{Event, Held};
 use crate::base::id::{GroupName, Incarnation, MemberId, MessageId, Rank, UserName, ViewId};
 use crate::base::time::Instant;
@@ -11,7 +13,7 @@ use crate::machine::Wakeup;
 use crate::membership::{Prior, View};
 use crate::mesh::{Mesh, Rtt};
 use crate::multicast::Multicast;
-use crate::order::{Order, OrderKind, OrderReport, Ordered};
+use crate::order::{Clock, Order, OrderKind, OrderReport, Ordered};
 use crate::wire::membership::{Holdings, PriorCut};
 use crate::wire::multicast::Head;
 use crate::wire::{Frame, Packer, Section};
@@ -20,11 +22,13 @@ use crate::wire::{Frame, Packer, Section};
 pub(super) struct Live {
     pub(super) view: ViewId,
     pub(super) multicast: Multicast,
-    pub(super) names: Vec<UserName>,
+    pub(super) names: Arc<[UserName]>,
     /// There is more to deliver, and no room for it.
     pub(super) paused: bool,
     order: Order,
     members: Vec<MemberId>,
+    /// The number of each member's last message that was delivered; 0 for none.
+    counts: Clock,
 }
 
 impl Live {
@@ -52,6 +56,7 @@ impl Live {
             paused: false,
             order: Order::new(order, me, view.members.len(), position)?,
             members: view.members.iter().map(|member| member.id).collect(),
+            counts: view.members.iter().map(|_| 0).collect(),
         })
     }
 
@@ -112,7 +117,7 @@ impl Live {
         now: Instant,
         group: GroupName,
         room: usize,
-        events: &mut VecDeque<Event>,
+        (events, history): (&mut VecDeque<Event>, &mut History),
     ) -> usize {
         let mut delivered = 0;
         while delivered < room {
@@ -120,6 +125,7 @@ impl Live {
                 self.paused = false;
                 return delivered;
             };
+            history.push(self.entry(&ordered));
             events.push_back(self.event(group, ordered));
             delivered += 1;
         }
@@ -145,11 +151,17 @@ impl Live {
         now: Instant,
         group: GroupName,
         cut: &PriorCut,
-        events: &mut VecDeque<Event>,
+        out: (&mut VecDeque<Event>, &mut History),
     ) {
         self.multicast.release(&cut.upto);
         self.order.finish();
-        self.deliver(now, group, usize::MAX, events);
+        self.deliver(now, group, usize::MAX, out);
+    }
+
+    /// The last message of each member that was delivered.
+    pub(super) fn known(&self) -> impl Iterator<Item = MessageId> {
+        let last = self.members.iter().zip(&self.counts).filter(|&(_, &count)| count > 0);
+        last.map(|(&sender, &count)| MessageId { sender, count })
     }
 
     pub(super) fn held(&self) -> Vec<Held> {
@@ -159,6 +171,17 @@ impl Live {
             waits_for: (self.names[held.waits_for.0], held.waits_for.1),
         });
         held.collect()
+    }
+
+    fn entry(&mut self, ordered: &Ordered) -> Entry {
+        self.counts[ordered.sender] = ordered.count;
+        Entry {
+            id: MessageId { sender: self.members[ordered.sender], count: ordered.count },
+            from: self.names[ordered.sender],
+            names: self.names.clone(),
+            clock: ordered.clock.clone(),
+            payload: ordered.payload.clone(),
+        }
     }
 
     fn event(&self, group: GroupName, ordered: Ordered) -> Event {

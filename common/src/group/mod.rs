@@ -5,6 +5,7 @@
 
 mod conversation;
 mod event;
+mod history;
 mod live;
 
 use std::collections::VecDeque;
@@ -21,10 +22,12 @@ use crate::membership::{Context, Installed, Membership, Outcome, Prior};
 use crate::mesh::{Mesh, MeshEvent, Rtt};
 use crate::multicast::Counters;
 use crate::order::OrderKind;
-use crate::wire::membership::{Addresses, Member, Refusal};
+use crate::wire::membership::{Addresses, Member, Recall, Refusal};
 use crate::wire::{Frame, Packer, Section};
 pub use conversation::Conversation;
 pub use event::{Cause, Event, Held, MemberStatus, Reached, SendError, ViewInfo};
+pub use history::Known;
+use history::{CatchUp, Entry, History, Told};
 use live::Live;
 
 /// A leaver goes anyway after this long.
@@ -47,6 +50,17 @@ enum Stage {
     Over,
 }
 
+/// How a node behaves in its groups.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Silence after which a member is suspected.
+    pub suspect_after: Duration,
+    /// How many of the last messages are kept for newcomers.
+    pub history: usize,
+    /// The seed of its back-offs.
+    pub seed: u64,
+}
+
 /// A group.
 #[derive(Clone, Debug)]
 pub struct Group {
@@ -61,25 +75,32 @@ pub struct Group {
     queued_bytes: usize,
     was_busy: bool,
     events: VecDeque<Event>,
+    history: History,
+    /// While this is on its way, all events but the first wait.
+    catch_up: Option<CatchUp>,
+    /// What this node knew when it joined: it had been in the group before.
+    former: Known,
+    known: Known,
     /// Counters of the views before the current one.
     past: Counters,
     now: Instant,
 }
 
 impl Group {
-    /// A group that this node joins, or founds when it is told of no contact.
+    /// A group that this node joins, or founds when it is told of no contact. `former`: what it knows of the group's
+    /// messages already.
     pub fn new(
         now: Instant,
         (name, id): (GroupName, GroupId),
         me: Member,
         order: OrderKind,
-        suspect_after: Duration,
-        seed: u64,
+        former: Known,
+        settings: Settings,
     ) -> Group {
         Group {
             name,
             id,
-            membership: Membership::new(now, me, order, suspect_after, seed),
+            membership: Membership::new(now, me, order, settings.suspect_after, settings.seed),
             live: None,
             stage: Stage::Member,
             joined: false,
@@ -88,6 +109,10 @@ impl Group {
             queued_bytes: 0,
             was_busy: false,
             events: VecDeque::new(),
+            history: History::new(settings.history),
+            catch_up: None,
+            known: former.clone(),
+            former,
             past: Counters::default(),
             now,
         }
@@ -149,12 +174,20 @@ impl Group {
 
     /// Whether there is an event for the application.
     pub fn has_event(&self) -> bool {
-        !self.events.is_empty()
+        match &self.catch_up {
+            Some(_) => matches!(self.events.front(), Some(Event::Joined { .. })),
+            None => !self.events.is_empty(),
+        }
     }
 
     /// The next event for the application.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        if self.has_event() { self.events.pop_front() } else { None }
+    }
+
+    /// What this node knew of the group's messages when it left: the last one of each member.
+    pub fn into_known(self) -> Known {
+        self.known
     }
 
     /// A frame of this group has come. `datagram` is what it came in. Returns whether the membership should look at
@@ -205,6 +238,7 @@ impl Group {
                 self.with_membership(now, mesh, |m, cx| m.handle_parcel(cx, from, &parcel));
             }
             Frame::ParcelAck(ack) => self.membership.handle_parcel_ack(from, &ack),
+            Frame::Recall(recall) => self.handle_recall(now, from, recall),
             Frame::Hello(_) | Frame::Section(_) => return false,
         }
         true
@@ -236,6 +270,7 @@ impl Group {
             live.multicast.handle_timeout(now);
         }
         self.with_membership(now, mesh, |membership, cx| membership.advance(cx));
+        self.advance_catch_up(now, mesh);
         self.work(now);
         self.advance_leave(now, mesh);
     }
@@ -256,7 +291,7 @@ impl Group {
                 live.send(now, count, payload);
             }
             let room = DELIVERIES_MAX.saturating_sub(self.events.len());
-            if live.deliver(now, self.name, room, &mut self.events) == 0 {
+            if live.deliver(now, self.name, room, (&mut self.events, &mut self.history)) == 0 {
                 break;
             }
         }
@@ -313,10 +348,14 @@ impl Group {
             Stage::Member | Stage::Over => None,
         };
         let leave = leave.map(|at| Wakeup { at, reason: "group: leave" });
+        let ask =
+            self.catch_up.as_ref().map(|c| Wakeup { at: c.ask_at(), reason: "group: ask for the past" });
         let paused = self.live.as_ref().is_some_and(|live| live.paused && !live.multicast.is_frozen());
         let resume = (paused && self.events.len() < DELIVERIES_MAX / 2)
             .then_some(Wakeup { at: self.now, reason: "group: deliveries may go on" });
-        [self.membership.poll_timeout(), multicast, leave, resume].into_iter().fold(None, Wakeup::earliest)
+        [self.membership.poll_timeout(), multicast, leave, ask, resume]
+            .into_iter()
+            .fold(None, Wakeup::earliest)
     }
 
     /// The current view.
@@ -371,6 +410,10 @@ impl Group {
             match outcome {
                 Outcome::Installed(installed) => self.install(now, mesh, *installed),
                 Outcome::Refused(reason) => self.refused(reason),
+                Outcome::Past(from, past) => {
+                    let told = self.catch_up.as_mut().and_then(|c| c.handle_past(now, from, past));
+                    told.into_iter().for_each(|told| self.catch_up_with(told));
+                }
                 Outcome::Alone => {
                     let heard = self.live.as_ref().is_none_or(|live| live.multicast.is_all_stable());
                     self.end(heard);
@@ -384,8 +427,9 @@ impl Group {
     fn install(&mut self, now: Instant, mesh: &Mesh, installed: Installed) {
         if let Some(mut live) = self.live.take() {
             if let Some(cut) = &installed.cut {
-                live.finish(now, self.name, cut, &mut self.events);
+                live.finish(now, self.name, cut, (&mut self.events, &mut self.history));
             }
+            history::note(&mut self.known, live.known());
             self.past = self.past.plus(live.multicast.counters());
         }
         if installed.out {
@@ -395,6 +439,11 @@ impl Group {
         let order = (self.membership.order(), installed.position);
         self.live = Live::new(now, mesh, &installed.view, self.membership.me().id, order);
         let first = !std::mem::replace(&mut self.joined, true);
+        if first {
+            self.catch_up = CatchUp::new(now, &installed.view, self.membership.me().id);
+        } else if !installed.joined.is_empty() {
+            self.history.keep(now, &installed.view, self.catch_up.is_some());
+        }
         let Some(view) = self.view() else { return };
         let cause = match () {
             () if installed.merged => Cause::Merge,
@@ -414,6 +463,49 @@ impl Group {
     fn refused(&mut self, reason: Refusal) {
         self.events.push_back(Event::Refused { group: self.name, reason });
         self.stage = Stage::Over;
+    }
+
+    /// A newcomer asks what was said before. While my view is older than its own, I do not know yet.
+    fn handle_recall(&mut self, now: Instant, from: Incarnation, recall: Recall) {
+        let Some(view) = self.membership.view() else { return };
+        let is_member = view.rank_of_node(from).is_some();
+        if view.id >= recall.view && self.history.may_tell(recall.view, from).unwrap_or(is_member) {
+            let history = &mut self.history;
+            self.membership.tell_past(from, || history.recall(now, recall));
+        }
+    }
+
+    fn advance_catch_up(&mut self, now: Instant, mesh: &Mesh) {
+        let Some((catch_up, view)) = self.catch_up.as_mut().zip(self.membership.view()) else { return };
+        match catch_up.advance(now, mesh, view) {
+            Ok(Some((node, recall))) => self.membership.ask_past(node, recall),
+            Ok(None) => {}
+            Err(told) => self.catch_up_with(told),
+        }
+    }
+
+    /// The past has come, or will not: what was delivered meanwhile may follow it.
+    fn catch_up_with(&mut self, told: Told) {
+        let joined = self.poll_event();
+        self.catch_up = None;
+        match told {
+            Told::All(view, entries) => {
+                self.history.put_before(&entries);
+                let former = std::mem::take(&mut self.former);
+                let is_new =
+                    |entry: &&Entry| former.get(&entry.id.sender).is_none_or(|&n| n < entry.id.count);
+                let new: Vec<Entry> = entries.into_iter().filter(|entry| is_new(&entry)).collect();
+                history::note(&mut self.known, new.iter().map(|entry| entry.id));
+                let events = new.into_iter().map(|entry| entry.into_event(self.name, view));
+                events.rev().for_each(|event| self.events.push_front(event));
+            }
+            Told::Lost => {
+                self.history.put_before(&[]);
+                self.events.push_front(Event::HistoryGap { group: self.name });
+            }
+            Told::Nothing => self.history.put_before(&[]),
+        }
+        joined.into_iter().for_each(|event| self.events.push_front(event));
     }
 
     fn advance_leave(&mut self, now: Instant, mesh: &Mesh) {
@@ -440,7 +532,8 @@ impl Group {
     }
 
     fn end(&mut self, clean: bool) {
-        self.live = None;
+        history::note(&mut self.known, self.live.take().iter().flat_map(Live::known));
+        self.catch_up = None;
         self.stage = Stage::Over;
         self.events.push_back(Event::Left { group: self.name, clean });
     }

@@ -83,6 +83,11 @@ impl Courier {
         self.outgoing.insert((to, message.kind()), parcel);
     }
 
+    /// Whether a message of this kind is still under way to this peer.
+    pub(super) fn is_sending(&self, to: Incarnation, kind: ParcelKind) -> bool {
+        self.outgoing.contains_key(&(to, kind))
+    }
+
     /// Stops sending messages of this kind: what they were about is over.
     pub(super) fn cancel(&mut self, kind: ParcelKind) {
         self.outgoing.retain(|&(_, k), _| k != kind);
@@ -165,7 +170,7 @@ impl Courier {
         if self.outgoing.is_empty() && self.acks.is_empty() {
             return false;
         }
-        for kind in [ParcelKind::Prepare, ParcelKind::Promise, ParcelKind::Cut] {
+        for kind in [ParcelKind::Prepare, ParcelKind::Promise, ParcelKind::Cut, ParcelKind::Past] {
             if self.acks.contains(&(to, kind)) {
                 let Some(incoming) = self.incoming.get(&(to, kind)) else { continue };
                 let ack = ParcelAck { kind, number: incoming.number, received: incoming.received };

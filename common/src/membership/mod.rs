@@ -38,7 +38,9 @@ use crate::base::time::Instant;
 use crate::machine::Wakeup;
 use crate::mesh::Mesh;
 use crate::order::{OrderKind, OrderReport};
-use crate::wire::membership::{Addresses, Holdings, Join, Member, PriorCut, Refusal, Refuse};
+use crate::wire::membership::{
+    Addresses, Holdings, Join, Member, Message, ParcelKind, Past, PriorCut, Recall, Refusal, Refuse,
+};
 use crate::wire::{Beacon, Frame, Packer, Section};
 use change::{Attempt, Change};
 use courier::Courier;
@@ -90,6 +92,8 @@ pub enum Outcome {
     Refused(Refusal),
     /// This node wanted to leave, and nobody else is left.
     Alone,
+    /// This node tells what was said before.
+    Past(Incarnation, Past),
 }
 
 /// A change that has come to its end.
@@ -254,6 +258,18 @@ impl Membership {
         self.courier.retain(|peer| self.peers.contains(&peer));
         if self.outbox.len() > OUTBOX_PEERS_MAX {
             self.outbox.retain(|peer, _| self.peers.contains(peer));
+        }
+    }
+
+    /// Asks this node what was said before my first view.
+    pub fn ask_past(&mut self, node: Incarnation, recall: Recall) {
+        self.post(node, Frame::Recall(recall));
+    }
+
+    /// Tells this node what was said before its first view, unless an earlier answer is still on its way.
+    pub fn tell_past(&mut self, node: Incarnation, past: impl FnOnce() -> Past) {
+        if !self.courier.is_sending(node, ParcelKind::Past) {
+            self.courier.send(node, &Message::Past(past()));
         }
     }
 

@@ -19,6 +19,7 @@ impl Membership {
             Some(Message::Prepare(prepare)) => self.handle_prepare(cx, from, prepare),
             Some(Message::Promise(promise)) => self.handle_promise(cx, from, promise),
             Some(Message::Cut(cut)) => self.handle_cut(cx, from, cut),
+            Some(Message::Past(past)) => self.outcomes.push(Outcome::Past(from, past)),
             None => {}
         }
     }

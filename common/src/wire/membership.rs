@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::DecodeError;
 use super::multicast::Span;
-use crate::base::id::{MemberId, UserName, ViewId};
-use crate::base::limits::{ADDRESSES_MAX, HOLDING_RANGES_MAX, MEMBERS_MAX, PARCEL_FRAGMENTS_MAX};
+use crate::base::id::{MemberId, MessageId, UserName, ViewId};
+use crate::base::limits::{
+    ADDRESSES_MAX, HISTORY_MAX, HOLDING_RANGES_MAX, MEMBERS_MAX, MESSAGE_MAX, PARCEL_FRAGMENTS_MAX,
+};
 use crate::base::list::List;
 use crate::order::{OrderKind, OrderReport, OrderTable};
 
@@ -139,6 +141,8 @@ pub enum ParcelKind {
     Promise,
     /// A [`Cut`].
     Cut,
+    /// A [`Past`].
+    Past,
 }
 
 /// A membership message that may outgrow a datagram.
@@ -150,6 +154,8 @@ pub enum Message {
     Promise(Promise),
     /// The coordinator decides.
     Cut(Cut),
+    /// A newcomer is told what was said.
+    Past(Past),
 }
 
 impl Message {
@@ -159,15 +165,17 @@ impl Message {
             Message::Prepare(_) => ParcelKind::Prepare,
             Message::Promise(_) => ParcelKind::Promise,
             Message::Cut(_) => ParcelKind::Cut,
+            Message::Past(_) => ParcelKind::Past,
         }
     }
 
-    /// The attempt that it is about.
+    /// The attempt, or the view, that it is about.
     pub fn attempt(&self) -> ViewId {
         match self {
             Message::Prepare(m) => m.attempt,
             Message::Promise(m) => m.attempt,
             Message::Cut(m) => m.attempt,
+            Message::Past(m) => m.view,
         }
     }
 
@@ -183,6 +191,41 @@ impl Message {
             _ => Err(DecodeError::Frame),
         }
     }
+}
+
+/// A newcomer asks a member of its first view what was said before; repeated until answered by a [`Past`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recall {
+    /// The newcomer's first view.
+    pub view: ViewId,
+    /// How many of the messages it has.
+    pub first: u32,
+}
+
+/// A part of what was said before a view.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// The view.
+    pub view: ViewId,
+    /// How many messages stand before this part.
+    pub first: u32,
+    /// How many there are in all parts; `None`: I do not know, being new myself, or having forgotten.
+    pub total: Option<u32>,
+    /// The messages, in the order in which the teller delivered them.
+    pub said: List<Said, HISTORY_MAX>,
+}
+
+/// A message, as history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Its identity.
+    pub id: MessageId,
+    /// Its sender's name.
+    pub from: UserName,
+    /// Its clock; empty in `fifo`.
+    pub clock: List<(UserName, u64), MEMBERS_MAX>,
+    /// What was sent.
+    pub payload: List<u8, MESSAGE_MAX>,
 }
 
 /// Participants of one attempt: the members to be, and those who leave.

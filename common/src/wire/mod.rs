@@ -75,7 +75,9 @@ pub enum Frame<'a> {
     Ready(membership::Ready),
     /// Membership: all were ready; this attempt is a view.
     Install(membership::Install),
-    /// Membership: a fragment of a `Prepare`, `Promise` or `Cut`.
+    /// Membership: what was said before I came?
+    Recall(membership::Recall),
+    /// Membership: a fragment of a `Prepare`, `Promise`, `Cut` or `Past`.
     #[serde(borrow)]
     Parcel(membership::Parcel<'a>),
     /// Membership: which fragments of a parcel have come.

@@ -23,6 +23,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How often one that is in renews its entry.
 const RENEW: Duration = Duration::from_secs(5);
 
+/// How many messages a node keeps for newcomers: few, so that there often are more.
+pub const HISTORY: usize = 20;
+
 /// Starts endpoints that suspect after the given silence.
 pub fn starter(suspect_after: Duration) -> Starter {
     Rc::new(move |boot| Box::new(EndpointHost::new(boot, suspect_after)))
@@ -64,7 +67,7 @@ impl EndpointHost {
             name: boot.name,
             addresses: std::iter::once(boot.host.address()).collect(),
             suspect_after,
-            history: limits::HISTORY_MAX,
+            history: HISTORY,
             seed: boot.seed,
         };
         EndpointHost {
@@ -148,11 +151,23 @@ impl EndpointHost {
                     desk.record(What::View { group, member, view, first: false });
                 }
             }
-            Event::Message { group, view, from, id, clock, payload, position, .. } => {
+            Event::Message { group, view, from, id, clock, payload, position, caught_up } => {
+                let Some(member) = self.member(group) else { return };
+                let delivery = Delivery { view, from, id, position, clock, payload };
+                desk.record(match caught_up {
+                    true => What::Told { group, member, delivery },
+                    false => What::Delivered { group, member, delivery },
+                });
+            }
+            Event::HistoryGap { group } => {
                 if let Some(member) = self.member(group) {
-                    let delivery = Delivery { view, from, id, position, clock, payload };
-                    desk.record(What::Delivered { group, member, delivery });
+                    desk.record(What::Gap { group, member });
                 }
+            }
+            Event::Private { from, id, payload } => desk.record(What::Heard { from, id, payload }),
+            Event::Confirmed { id, .. } => desk.record(What::Confirmed { id }),
+            Event::Unconfirmed { ids, .. } => {
+                ids.into_iter().for_each(|id| desk.record(What::Unconfirmed { id }));
             }
             Event::Left { group, clean } => {
                 if let Some(member) = self.seats.remove(&group).and_then(|seat| seat.member) {
@@ -167,13 +182,7 @@ impl EndpointHost {
                 }
             }
             Event::Writable { group } => self.flush(group, desk),
-            Event::Suspected { .. }
-            | Event::Back { .. }
-            | Event::HistoryGap { .. }
-            | Event::Private { .. }
-            | Event::Confirmed { .. }
-            | Event::Unconfirmed { .. }
-            | Event::PrivateWritable { .. } => {}
+            Event::Suspected { .. } | Event::Back { .. } | Event::PrivateWritable { .. } => {}
         }
     }
 
@@ -203,6 +212,14 @@ impl Program for EndpointHost {
                 self.quitting = true;
                 let groups: Vec<GroupName> = self.seats.keys().copied().collect();
                 groups.into_iter().for_each(|group| self.leave(group, desk));
+            }
+            Command::Say { to, payload } => {
+                let found = self.endpoint.find(to).filter(|_| !self.quitting);
+                let sent = found
+                    .map(|to| (to.incarnation, self.endpoint.send_private(desk.now, &to, payload.clone())));
+                if let Some((to, Ok(id))) = sent {
+                    desk.record(What::Said { to, id, payload });
+                }
             }
             Command::Send { group, payload } => {
                 if let Some(seat) = self.seats.get_mut(&group)

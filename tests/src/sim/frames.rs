@@ -37,6 +37,10 @@ pub enum Kind {
     Promise,
     /// A [`Frame::Parcel`] of a `Cut`.
     Cut,
+    /// A [`Frame::Parcel`] of a `Past`.
+    Past,
+    /// [`Frame::Recall`].
+    Recall,
     /// [`Frame::Proposals`].
     Proposals,
     /// [`Frame::Decisions`].
@@ -70,7 +74,9 @@ impl Kind {
                 ParcelKind::Prepare => Kind::Prepare,
                 ParcelKind::Promise => Kind::Promise,
                 ParcelKind::Cut => Kind::Cut,
+                ParcelKind::Past => Kind::Past,
             },
+            Frame::Recall(_) => Kind::Recall,
             Frame::ParcelAck(_) => Kind::ParcelAck,
             Frame::Section(_) => Kind::Other,
         }
@@ -243,6 +249,9 @@ fn describe_message(message: &Message) -> String {
                 .map(|prior| format!("{} upto {:?} by {}", prior.view, &*prior.upto, prior.holders.len()))
                 .collect();
             format!("CUT {} {}", cut.attempt, priors.join("; "))
+        }
+        Message::Past(past) => {
+            format!("PAST before {}: {} from {} of {:?}", past.view, past.said.len(), past.first, past.total)
         }
     }
 }

@@ -77,6 +77,50 @@ pub enum What {
         /// The message.
         delivery: Delivery,
     },
+    /// A newcomer is told what was said before it came.
+    Told {
+        /// In which group.
+        group: GroupName,
+        /// Who is told.
+        member: MemberId,
+        /// The message.
+        delivery: Delivery,
+    },
+    /// A newcomer is told that nobody can tell it what was said before.
+    Gap {
+        /// In which group.
+        group: GroupName,
+        /// Who is told so.
+        member: MemberId,
+    },
+    /// It said something to one other in private.
+    Said {
+        /// To the program with this number.
+        to: Incarnation,
+        /// The message.
+        id: MessageId,
+        /// What it says.
+        payload: Bytes,
+    },
+    /// It heard something in private.
+    Heard {
+        /// Whose it is, as it was told.
+        from: UserName,
+        /// The message.
+        id: MessageId,
+        /// What it says.
+        payload: Bytes,
+    },
+    /// It was told that the other has this private message.
+    Confirmed {
+        /// The message.
+        id: MessageId,
+    },
+    /// It was told that the other will not get this private message any more, if it has not got it.
+    Unconfirmed {
+        /// The message.
+        id: MessageId,
+    },
     /// It asked to leave a group.
     Leaving {
         /// Which.
@@ -211,7 +255,13 @@ impl Roster {
                     seat.own.1 += 1;
                 }
             }
-            What::Started { .. } => {}
+            What::Started { .. }
+            | What::Told { .. }
+            | What::Gap { .. }
+            | What::Said { .. }
+            | What::Heard { .. }
+            | What::Confirmed { .. }
+            | What::Unconfirmed { .. } => {}
         }
     }
 
@@ -228,7 +278,7 @@ pub struct History {
     roster: Roster,
     checks: Checks,
     violation: Option<Violation>,
-    /// Deliveries so far.
+    /// Deliveries so far, private and told ones included.
     delivered: u64,
     /// Views installed so far, at all members together.
     views: u64,
@@ -248,10 +298,13 @@ impl History {
         }
         self.mix(at.as_micros());
         self.views += u64::from(matches!(record.what, What::View { .. }));
-        if let What::Delivered { delivery, .. } = &record.what {
+        if let What::Delivered { delivery: Delivery { id, .. }, .. }
+        | What::Told { delivery: Delivery { id, .. }, .. }
+        | What::Heard { id, .. } = &record.what
+        {
             self.delivered += 1;
-            self.mix(delivery.id.sender.incarnation.0);
-            self.mix(delivery.id.count);
+            self.mix(id.sender.incarnation.0);
+            self.mix(id.count);
         }
         // The checks see who was where before this happened.
         if let Err(violation) = self.checks.observe(&record, &self.roster) {
@@ -301,6 +354,11 @@ impl History {
     /// Whether every member that stays has delivered what it sent, and those in one view have delivered the same there.
     pub fn all_delivered(&self) -> bool {
         self.checks.all_delivered(&self.roster)
+    }
+
+    /// Whether every private message has been confirmed, or given up.
+    pub fn all_confirmed(&self) -> bool {
+        self.checks.all_confirmed()
     }
 
     /// How many deliveries there were.

@@ -100,6 +100,13 @@ pub enum Command {
         /// What.
         payload: Bytes,
     },
+    /// Say something to one other in private.
+    Say {
+        /// To whom.
+        to: UserName,
+        /// What.
+        payload: Bytes,
+    },
 }
 
 /// What a program finds around it: the time, the place where groups are found, and the record of what happened.

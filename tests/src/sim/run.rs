@@ -177,6 +177,11 @@ impl Run<'_> {
                     world.send(*host, self.plan.groups[*group].0, *size);
                 }
             }
+            Step::Say(host, to, count, size) => {
+                for _ in 0..*count {
+                    world.say(*host, *to, *size);
+                }
+            }
             Step::Rules(rules, duration) => {
                 for rule in rules {
                     world.add_rule_for(rule.clone(), *duration);
@@ -214,6 +219,7 @@ impl Run<'_> {
                 self.world.history.roster().wanted(group).map(|(_, seat)| seat.host).collect();
             for host in wanted {
                 self.world.send(host, group, 100);
+                self.world.say(host, HostId((host.0 + 1) % self.plan.hosts.len()), 100);
             }
         }
         self.world.settle(DELIVER_WITHIN);
@@ -268,8 +274,9 @@ impl World {
     /// All that was sent by members who are still there arrives at all members within this time, or termination is
     /// violated.
     pub fn settle(&mut self, within: Duration) -> bool {
-        let settled =
-            self.run_until_checked(within, |world| world.is_flushed() && world.history.all_delivered());
+        let settled = self.run_until_checked(within, |world| {
+            world.is_flushed() && world.history.all_delivered() && world.history.all_confirmed()
+        });
         if !settled && self.violation().is_none() {
             let what = format!("{within:?} after it was sent, a message is still missing somewhere");
             self.history.violate(Violation { at: self.now(), promise: "termination", what });

@@ -155,11 +155,14 @@ impl SessionHost {
                     desk.record(What::Sent { group, id, payload });
                 }
             }
-            Event::Message { group, from, id, clock, position, text, .. } => {
+            Event::Message { group, from, id, clock, position, caught_up, text, .. } => {
                 if let Some((member, view)) = self.wishes.get(&group).and_then(|wish| wish.member) {
                     let payload = Bytes::from(text.safe().into_owned());
                     let delivery = Delivery { view, from, id, position, clock, payload };
-                    desk.record(What::Delivered { group, member, delivery });
+                    desk.record(match caught_up {
+                        true => What::Told { group, member, delivery },
+                        false => What::Delivered { group, member, delivery },
+                    });
                 }
             }
             Event::Notice { re, notice } => {
@@ -293,6 +296,7 @@ impl Program for SessionHost {
                     self.type_line(Line::Say(payload));
                 }
             }
+            Command::Say { .. } => {}
             Command::Quit => {
                 self.quitting = true;
                 self.wishes.values_mut().for_each(|wish| wish.wanted = false);

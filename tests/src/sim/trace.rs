@@ -119,6 +119,19 @@ impl Trace {
                 let (id, view) = (delivery.id, delivery.view);
                 self.line(record.at, format_args!("{host} delivers {group} {id} in {view}"));
             }
+            What::Told { group, delivery, .. } => {
+                self.line(record.at, format_args!("{host} is told {group} {}", delivery.id));
+            }
+            What::Gap { group, .. } => {
+                self.line(record.at, format_args!("{host} is told nothing of {group}"));
+            }
+            What::Said { to, id, payload } => {
+                let size = payload.len();
+                self.line(record.at, format_args!("{host} says {id} to {to} ({size} bytes)"));
+            }
+            What::Heard { id, .. } => self.line(record.at, format_args!("{host} hears {id}")),
+            What::Confirmed { id } => self.line(record.at, format_args!("{host} knows {id} confirmed")),
+            What::Unconfirmed { id } => self.line(record.at, format_args!("{host} gives {id} up")),
             What::Leaving { group, .. } => self.line(record.at, format_args!("{host} leaves {group}")),
             What::Left { group, clean, .. } => {
                 let how = if *clean { "cleanly" } else { "by time-out" };

@@ -196,6 +196,14 @@ impl World {
         self.command(host, Command::Send { group, payload: payload(self.payloads, size) });
     }
 
+    /// The person at a host says something of `size` bytes to the one at another, in private; nothing happens if that one
+    /// is not known to be in reach.
+    pub fn say(&mut self, host: HostId, to: HostId, size: usize) {
+        self.payloads += 1;
+        let to = self.hosts[to.0].name;
+        self.command(host, Command::Say { to, payload: payload(self.payloads, size) });
+    }
+
     /// Gives a host a command, unless it is down or stopped.
     pub fn command(&mut self, id: HostId, command: Command) {
         let now = self.now;

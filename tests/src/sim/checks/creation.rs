@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use decury_common::base::id::{GroupName, Incarnation, MemberId, MessageId, UserName};
+use decury_common::base::id::{GroupName, Incarnation, MessageId, UserName};
 
 use super::{Check, Verdict};
 use crate::sim::history::{Record, Roster, What};
@@ -13,7 +13,7 @@ use crate::sim::history::{Record, Roster, What};
 pub(super) struct Creation {
     names: BTreeMap<Incarnation, UserName>,
     sent: BTreeMap<MessageId, (GroupName, Bytes)>,
-    delivered: BTreeSet<(MemberId, MessageId)>,
+    delivered: BTreeSet<(Incarnation, MessageId)>,
 }
 
 impl Check for Creation {
@@ -30,7 +30,7 @@ impl Check for Creation {
                 let before = self.sent.insert(*id, (*group, payload.clone()));
                 return before.map_or(Ok(()), |_| Err(format!("the id {id} was given to two messages")));
             }
-            What::Delivered { group, member, delivery } => {
+            What::Delivered { group, member, delivery } | What::Told { group, member, delivery } => {
                 let id = delivery.id;
                 match self.sent.get(&id) {
                     None => return Err(format!("{member} delivered {id}, which nobody sent")),
@@ -45,7 +45,7 @@ impl Check for Creation {
                 if self.names.get(&id.sender.incarnation) != Some(&delivery.from) {
                     return Err(format!("{member} delivered {id} as from {}", delivery.from));
                 }
-                if !self.delivered.insert((*member, id)) {
+                if !self.delivered.insert((member.incarnation, id)) {
                     return Err(format!("{member} delivered {id} twice"));
                 }
             }

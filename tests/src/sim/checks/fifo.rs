@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use decury_common::base::id::{MemberId, ViewId};
+use decury_common::base::id::{MemberId, MessageId, ViewId};
 
 use super::{Check, Verdict};
 use crate::sim::history::{Record, Roster, What};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fifo {
-    /// What a member delivered last of a sender, and in which view.
-    last: BTreeMap<(MemberId, MemberId), (ViewId, u64)>,
+    /// What a member delivered last of a sender, and in which view; in none if it was told.
+    last: BTreeMap<(MemberId, MemberId), (Option<ViewId>, u64)>,
     /// With which message of a sender a view begins, and who said so first.
     first: BTreeMap<(ViewId, MemberId), (u64, MemberId)>,
 }
@@ -21,17 +21,21 @@ impl Check for Fifo {
     }
 
     fn observe(&mut self, record: &Record, _before: &Roster) -> Verdict {
-        let What::Delivered { member, delivery, .. } = &record.what else { return Ok(()) };
+        let (member, delivery) = match &record.what {
+            What::Delivered { member, delivery, .. } => (member, delivery),
+            What::Told { member, delivery, .. } => return self.told(*member, delivery.id),
+            _ => return Ok(()),
+        };
         let (id, view) = (delivery.id, delivery.view);
-        let last = self.last.insert((*member, id.sender), (view, id.count));
+        let last = self.last.insert((*member, id.sender), (Some(view), id.count));
         match last {
             Some((_, count)) if id.count <= count => {
                 Err(format!("{member} delivered {id} after number {count} of the same sender"))
             }
-            Some((same, count)) if same == view && id.count != count + 1 => Err(format!(
+            Some((same, count)) if same == Some(view) && id.count != count + 1 => Err(format!(
                 "{member} delivered {id} right after number {count} of the same sender in {view}"
             )),
-            Some((same, _)) if same == view => Ok(()),
+            Some((same, _)) if same == Some(view) => Ok(()),
             _ => {
                 let (first, who) = *self.first.entry((view, id.sender)).or_insert((id.count, *member));
                 if first == id.count {
@@ -41,6 +45,17 @@ impl Check for Fifo {
                     "in {view} {member} begins with {id}, {who} began with number {first} of that sender"
                 ))
             }
+        }
+    }
+}
+
+impl Fifo {
+    fn told(&mut self, member: MemberId, id: MessageId) -> Verdict {
+        match self.last.insert((member, id.sender), (None, id.count)) {
+            Some((_, count)) if id.count <= count => {
+                Err(format!("{member} is told {id} after number {count} of the same sender"))
+            }
+            _ => Ok(()),
         }
     }
 }

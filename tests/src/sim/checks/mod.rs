@@ -5,7 +5,9 @@ mod agreement;
 mod causal;
 mod creation;
 mod fifo;
+mod newcomers;
 mod own;
+mod private;
 mod sequence;
 mod stay;
 #[cfg(test)]
@@ -63,10 +65,12 @@ pub(crate) struct Checks {
     views: views::Views,
     stay: stay::Leaves,
     sequence: sequence::Sequence,
+    newcomers: newcomers::Newcomers,
+    private: private::Private,
 }
 
 impl Checks {
-    fn all(&mut self) -> [&mut dyn Check; 8] {
+    fn all(&mut self) -> [&mut dyn Check; 10] {
         [
             &mut self.creation,
             &mut self.views,
@@ -76,6 +80,8 @@ impl Checks {
             &mut self.own,
             &mut self.stay,
             &mut self.sequence,
+            &mut self.newcomers,
+            &mut self.private,
         ]
     }
 
@@ -90,6 +96,11 @@ impl Checks {
     /// Whether nothing is under way any more.
     pub(crate) fn all_delivered(&self, roster: &Roster) -> bool {
         self.own.complete(roster).is_ok() && self.agreement.complete(roster).is_ok()
+    }
+
+    /// Whether every private message has been confirmed, or given up.
+    pub(crate) fn all_confirmed(&self) -> bool {
+        self.private.is_settled()
     }
 
     pub(crate) fn finish(&mut self, at: Instant, roster: &Roster) -> Result<(), Violation> {

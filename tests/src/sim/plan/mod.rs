@@ -59,6 +59,8 @@ pub enum Step {
     Quit(HostId),
     /// A person sends so many messages of so many bytes there, all at once.
     Send(HostId, usize, usize, usize),
+    /// A person says so many things of so many bytes to another, in private, all at once.
+    Say(HostId, HostId, usize, usize),
     /// Rules hold for a time.
     Rules(Vec<Rule>, Duration),
     /// A trap is set.
@@ -89,6 +91,7 @@ struct Features {
     picky: bool,
     traps: bool,
     hasty: bool,
+    private: bool,
 }
 
 impl Features {
@@ -114,6 +117,7 @@ impl Features {
             picky: one_in(3),
             traps: one_in(2),
             hasty: one_in(2),
+            private: one_in(3),
         }
     }
 }
@@ -150,6 +154,7 @@ impl Plan {
         plan.draw_talk(rng, features);
         plan.draw_host_faults(rng, features);
         plan.draw_network_faults(rng, features);
+        plan.draw_private_talk(rng, features);
         plan.steps.sort_by_key(|(at, _)| *at);
         plan
     }
@@ -240,6 +245,18 @@ impl Plan {
             left = left.saturating_sub(burst);
         }
     }
+
+    /// Who says how much to whom in private.
+    fn draw_private_talk(&mut self, rng: &mut Rng, features: Features) {
+        let times = if features.private { 1 + rng.below(60) } else { 0 };
+        for _ in 0..times {
+            let (host, to) = (self.some_host(rng), self.some_host(rng));
+            let count = if rng.chance(1, 10) { 1 + rng.below(60) } else { 1 };
+            let size = if rng.chance(1, 20) { 1 + rng.below(MESSAGE_MAX as u64) } else { 1 + rng.below(300) };
+            let at = self.some_time(rng);
+            self.at(at, Step::Say(host, to, to_usize(count), to_usize(size)));
+        }
+    }
 }
 
 fn habits(rng: &mut Rng, features: Features) -> Habits {
@@ -293,7 +310,7 @@ impl fmt::Display for Plan {
         let mut sent = 0;
         for (at, step) in &self.steps {
             match step {
-                Step::Send(_, _, count, _) => sent += count,
+                Step::Send(_, _, count, _) | Step::Say(_, _, count, _) => sent += count,
                 step => writeln!(f, "  {at} {step:?}")?,
             }
         }
@@ -326,6 +343,7 @@ mod tests {
         assert!(has(|step| matches!(step, Step::Directory(_))));
         assert!(has(|step| matches!(step, Step::Trap(_))));
         assert!(has(|step| matches!(step, Step::Quit(_))));
+        assert!(has(|step| matches!(step, Step::Say(..))));
         assert!(has(|step| matches!(step, Step::Send(_, _, 20.., _))));
         assert!(has(|step| matches!(step, Step::Send(_, _, _, 60_000..))));
         assert!(has(

@@ -1,0 +1,279 @@
+//! What newcomers are told: the last messages of the group, kept by every member.
+//!
+//! At an install with new members each of the others keeps what it had delivered by then, for a while. The newcomer
+//! asks one of them after the other, part by part, until one has told all; what is delivered to it meanwhile waits for
+//! that. (So a change of view does not wait for history, and nobody but the newcomer does.) Those who came together
+//! from the former view have delivered the same messages, so it does not matter who tells.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Event;
+use crate::base::id::{GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
+use crate::base::limits::{HISTORY_MAX, MEMBERS_MAX};
+use crate::base::list::List;
+use crate::base::time::Instant;
+use crate::membership::View;
+use crate::mesh::Mesh;
+use crate::order::Clock;
+use crate::wire::membership::{Past, Recall, Said};
+
+/// Bytes of messages after which a part of the past ends.
+const PART_BYTES: usize = 64 * 1024;
+/// What a newcomer may be told is kept this long after it was last asked for.
+const KEPT_FOR: Duration = Duration::from_secs(30);
+/// How often a newcomer asks again.
+const ASK_REPEAT: Duration = Duration::from_millis(100);
+/// One who is not in the newcomer's view any more may still tell for so long, if it is in reach.
+const GONE_AFTER: Duration = Duration::from_secs(1);
+/// Members whose messages are remembered as known.
+const KNOWN_MAX: usize = 1_024;
+
+/// Of each member the number of its last message that is known here.
+pub type Known = BTreeMap<MemberId, u64>;
+
+/// A message that was delivered, as a member keeps it.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) id: MessageId,
+    pub(super) from: UserName,
+    /// The names that the clock's entries belong to.
+    pub(super) names: Arc<[UserName]>,
+    pub(super) clock: Clock,
+    pub(super) payload: Bytes,
+}
+
+/// What one member keeps of a group's past.
+#[derive(Clone, Debug)]
+pub(super) struct History {
+    limit: usize,
+    last: VecDeque<Entry>,
+    kept: Vec<Kept>,
+}
+
+/// The past as it was at one install.
+#[derive(Clone, Debug)]
+struct Kept {
+    view: ViewId,
+    members: Vec<Incarnation>,
+    entries: Vec<Entry>,
+    /// Whether what was said before these is still being told to this member itself.
+    pending: bool,
+    until: Instant,
+}
+
+impl History {
+    /// Keeps the last `limit` messages, at most [`HISTORY_MAX`].
+    pub(super) fn new(limit: usize) -> History {
+        History { limit: limit.min(HISTORY_MAX), last: VecDeque::new(), kept: Vec::new() }
+    }
+
+    /// A message is delivered.
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.last.push_back(entry);
+        if self.last.len() > self.limit {
+            self.last.pop_front();
+        }
+    }
+
+    /// What was said before everything that is kept: this member has been told it, or will not be told more.
+    pub(super) fn put_before(&mut self, entries: &[Entry]) {
+        let before = |room: usize| entries[entries.len() - room.min(entries.len())..].iter().cloned();
+        for kept in self.kept.iter_mut().filter(|kept| kept.pending) {
+            kept.pending = false;
+            kept.entries.splice(..0, before(self.limit - kept.entries.len()));
+        }
+        before(self.limit - self.last.len()).rev().for_each(|entry| self.last.push_front(entry));
+    }
+
+    /// A view with new members is installed. `pending`: this member is still being told what was said before it came.
+    pub(super) fn keep(&mut self, now: Instant, view: &View, pending: bool) {
+        self.kept.retain(|kept| kept.until > now);
+        if self.kept.len() == MEMBERS_MAX {
+            self.kept.remove(0);
+        }
+        let entries = self.last.iter().cloned().collect();
+        let members = view.members.iter().map(|member| member.id.incarnation).collect();
+        self.kept.push(Kept { view: view.id, members, entries, pending, until: now + KEPT_FOR });
+    }
+
+    /// Whether this node can, and may, be told now what was said before that view; `None` if nothing is kept of it.
+    pub(super) fn may_tell(&self, view: ViewId, node: Incarnation) -> Option<bool> {
+        let kept = self.kept.iter().find(|kept| kept.view == view)?;
+        Some(!kept.pending && kept.members.contains(&node))
+    }
+
+    /// The answer to a newcomer.
+    pub(super) fn recall(&mut self, now: Instant, recall: Recall) -> Past {
+        let Recall { view, first } = recall;
+        let Some(kept) = self.kept.iter_mut().find(|kept| kept.view == view) else {
+            return Past { view, first, total: None, said: List::new() };
+        };
+        kept.until = now + KEPT_FOR;
+        let mut bytes = 0;
+        let begin = usize::try_from(first).unwrap_or(usize::MAX).min(kept.entries.len());
+        let fits = |entry: &&Entry| {
+            let fits = bytes < PART_BYTES;
+            bytes += entry.payload.len();
+            fits
+        };
+        let said = kept.entries[begin..].iter().take_while(fits).map(Entry::to_wire).collect();
+        Past { view, first, total: u32::try_from(kept.entries.len()).ok(), said }
+    }
+}
+
+impl Entry {
+    fn to_wire(&self) -> Said {
+        let clock = self.names.iter().copied().zip(self.clock.iter().copied());
+        Said {
+            id: self.id,
+            from: self.from,
+            clock: clock.collect(),
+            payload: self.payload.iter().copied().collect(),
+        }
+    }
+
+    /// As what a newcomer is told.
+    pub(super) fn into_event(self, group: GroupName, view: ViewId) -> Event {
+        Event::Message {
+            group,
+            view,
+            from: self.from,
+            id: self.id,
+            clock: self.names.iter().copied().zip(self.clock).collect(),
+            position: None,
+            caught_up: true,
+            payload: self.payload,
+        }
+    }
+
+    fn from_wire(said: Said) -> Entry {
+        let Said { id, from, clock, payload } = said;
+        Entry {
+            id,
+            from,
+            names: clock.iter().map(|&(name, _)| name).collect(),
+            clock: clock.iter().map(|&(_, count)| count).collect(),
+            payload: Bytes::copy_from_slice(&payload),
+        }
+    }
+}
+
+/// A newcomer's way to the past.
+#[derive(Clone, Debug)]
+pub(super) struct CatchUp {
+    view: ViewId,
+    /// Those who may know, whom it has not asked; the one that it asks is the last.
+    tellers: Vec<Incarnation>,
+    told: Vec<Entry>,
+    ask_at: Instant,
+    /// Since when the one that it asks is not in its view any more.
+    gone_since: Option<Instant>,
+    /// Somebody who may have known is out of reach.
+    lost_one: bool,
+}
+
+/// How a newcomer's asking has ended.
+#[derive(Clone, Debug)]
+pub(super) enum Told {
+    /// With this.
+    All(ViewId, Vec<Entry>),
+    /// Nobody knows anything: all are new.
+    Nothing,
+    /// Those who knew are out of reach.
+    Lost,
+}
+
+impl CatchUp {
+    /// `None` for the first member of a group.
+    pub(super) fn new(now: Instant, view: &View, me: MemberId) -> Option<CatchUp> {
+        let others = view.members.iter().rev().filter(|member| member.id != me);
+        let tellers: Vec<Incarnation> = others.map(|member| member.id.incarnation).collect();
+        let catch_up = CatchUp {
+            view: view.id,
+            tellers,
+            told: Vec::new(),
+            ask_at: now,
+            gone_since: None,
+            lost_one: false,
+        };
+        (!catch_up.tellers.is_empty()).then_some(catch_up)
+    }
+
+    /// A part of the past has come.
+    pub(super) fn handle_past(&mut self, now: Instant, from: Incarnation, past: Past) -> Option<Told> {
+        let next = u32::try_from(self.told.len()).unwrap_or(u32::MAX);
+        if past.view != self.view || self.tellers.last() != Some(&from) || past.first != next {
+            return None;
+        }
+        let Some(total) = past.total else { return self.next_teller(now) };
+        if past.said.is_empty() && next < total {
+            return self.next_teller(now);
+        }
+        self.ask_at = now;
+        self.told.extend(past.said.into_iter().map(Entry::from_wire));
+        self.told.truncate(HISTORY_MAX);
+        let complete = self.told.len() >= HISTORY_MAX.min(usize::try_from(total).unwrap_or(usize::MAX));
+        complete.then(|| Told::All(self.view, std::mem::take(&mut self.told)))
+    }
+
+    /// Another one is asked, from the beginning: it may have delivered in another order.
+    fn next_teller(&mut self, now: Instant) -> Option<Told> {
+        self.tellers.pop();
+        self.told.clear();
+        (self.ask_at, self.gone_since) = (now, None);
+        match (self.tellers.is_empty(), self.lost_one) {
+            (false, _) => None,
+            (true, true) => Some(Told::Lost),
+            (true, false) => Some(Told::Nothing),
+        }
+    }
+
+    /// Whom to ask for what, if it is time; `current` is the newcomer's view.
+    pub(super) fn advance(
+        &mut self,
+        now: Instant,
+        mesh: &Mesh,
+        current: &View,
+    ) -> Result<Option<(Incarnation, Recall)>, Told> {
+        while let Some(&teller) = self.tellers.last() {
+            match current.rank_of_node(teller) {
+                Some(_) => self.gone_since = None,
+                None => _ = self.gone_since.get_or_insert(now),
+            }
+            let is_gone = self.gone_since.is_some_and(|since| now.since(since) >= GONE_AFTER);
+            if !is_gone && !mesh.suspects(teller) && mesh.knows(teller) {
+                if self.ask_at > now {
+                    return Ok(None);
+                }
+                self.ask_at = now + ASK_REPEAT;
+                let first = u32::try_from(self.told.len()).unwrap_or(u32::MAX);
+                return Ok(Some((teller, Recall { view: self.view, first })));
+            }
+            self.lost_one = true;
+            if let Some(told) = self.next_teller(now) {
+                return Err(told);
+            }
+        }
+        Err(Told::Nothing)
+    }
+
+    /// When to ask again.
+    pub(super) fn ask_at(&self) -> Instant {
+        self.ask_at
+    }
+}
+
+/// Notes the last messages of some members as known.
+pub(super) fn note(known: &mut Known, messages: impl Iterator<Item = MessageId>) {
+    for id in messages {
+        let last = known.entry(id.sender).or_default();
+        *last = id.count.max(*last);
+    }
+    while known.len() > KNOWN_MAX {
+        known.pop_first();
+    }
+}

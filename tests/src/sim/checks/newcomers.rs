@@ -1,0 +1,202 @@
+//! Newcomers are told the last messages of the group: right after their first view, in the order in which somebody
+//! delivered them who was there before, all of them, once. Only when nobody is left who knows, a gap is told instead.
+
+use std::collections::BTreeMap;
+
+use decury_common::base::id::{Incarnation, MemberId, MessageId, ViewId};
+use decury_common::base::limits::HISTORY_MAX;
+use decury_common::endpoint::ViewInfo;
+
+use super::{Check, Verdict};
+use crate::sim::endpoint::HISTORY;
+use crate::sim::history::{Record, Roster, Stay, What};
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Newcomers {
+    /// What each member has delivered and been told.
+    logs: BTreeMap<MemberId, Vec<MessageId>>,
+    /// What those who came into a view from a former one had in their logs then.
+    before: BTreeMap<(ViewId, MemberId), Vec<MessageId>>,
+    newcomers: BTreeMap<MemberId, Newcomer>,
+}
+
+#[derive(Clone, Debug)]
+struct Newcomer {
+    view: ViewInfo,
+    told: Vec<MessageId>,
+    gap: bool,
+    /// What it has done since, if anything.
+    then: Option<Then>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Live,
+    Left,
+}
+
+impl Check for Newcomers {
+    fn promise(&self) -> &'static str {
+        "what newcomers are told"
+    }
+
+    fn observe(&mut self, record: &Record, _before: &Roster) -> Verdict {
+        match &record.what {
+            What::View { member, view, first: true, .. } => {
+                let newcomer = Newcomer { view: view.clone(), told: Vec::new(), gap: false, then: None };
+                self.newcomers.insert(*member, newcomer);
+            }
+            What::View { member, view, .. } => {
+                self.then(*member, Then::Live);
+                let log = self.logs.get(member).cloned().unwrap_or_default();
+                self.before.insert((view.id, *member), log);
+            }
+            What::Delivered { member, delivery, .. } => {
+                self.then(*member, Then::Live);
+                self.logs.entry(*member).or_default().push(delivery.id);
+            }
+            What::Left { member, .. } => self.then(*member, Then::Left),
+            What::Told { member, delivery, .. } => {
+                let id = delivery.id;
+                self.logs.entry(*member).or_default().push(id);
+                match self.newcomers.get_mut(member) {
+                    Some(Newcomer { told, gap: false, then: None, .. }) => told.push(id),
+                    _ => return Err(format!("{member} is told {id} not right after its first view")),
+                }
+            }
+            What::Gap { member, .. } => match self.newcomers.get_mut(member) {
+                Some(Newcomer { told, gap, then: None, .. }) if told.is_empty() && !*gap => *gap = true,
+                _ => return Err(format!("{member} is told of a gap not right after its first view")),
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, roster: &Roster) -> Verdict {
+        for (member, newcomer) in &self.newcomers {
+            let alive = roster.seat(*member).is_some_and(|seat| seat.stay != Stay::Over);
+            self.judge(*member, newcomer, alive)?;
+        }
+        Ok(())
+    }
+}
+
+impl Newcomers {
+    fn then(&mut self, member: MemberId, then: Then) {
+        if let Some(newcomer) = self.newcomers.get_mut(&member) {
+            newcomer.then.get_or_insert(then);
+        }
+    }
+
+    fn judge(&self, member: MemberId, newcomer: &Newcomer, alive: bool) -> Verdict {
+        let Newcomer { view, told, gap, then } = newcomer;
+        let others = view.members.iter().map(|(id, _)| *id).filter(|id| *id != member);
+        // Those of whom it is known that they came into the view from none have nothing to tell.
+        let new = |id: &MemberId| self.newcomers.get(id).is_some_and(|other| other.view.id == view.id);
+        let tellers: Vec<MemberId> = others.filter(|id| !new(id)).collect();
+        let logs: Option<Vec<_>> = tellers.iter().map(|id| self.before.get(&(view.id, *id))).collect();
+        // Somebody who died before anybody read what it knew: it may have told anything.
+        let Some(logs) = logs else { return Ok(()) };
+        let fits = |log: &Vec<MessageId>| {
+            [HISTORY, HISTORY_MAX].into_iter().any(|limit| {
+                let last = &log[log.len() - limit.min(log.len())..];
+                self.without_known(member, last, told)
+            })
+        };
+        if told.is_empty() && (*gap || (then.is_none() && !alive) || *then == Some(Then::Left)) {
+            return Ok(());
+        }
+        if logs.iter().any(|log| fits(log)) || (told.is_empty() && logs.is_empty()) {
+            return Ok(());
+        }
+        Err(format!("{member} was told {told:?} after {}, which is not what anybody there had last", view.id))
+    }
+
+    /// Whether `told` is `last` without what this node knew from an earlier stay. (What it was told in a stay that its
+    /// user never saw is not known here: of a node that joined before, any part will do.)
+    fn without_known(&self, member: MemberId, last: &[MessageId], told: &[MessageId]) -> bool {
+        let mut told = told.iter().peekable();
+        for id in last {
+            if told.next_if_eq(&id).is_none() && !self.knew(member, *id) && member.join == 0 {
+                return false;
+            }
+        }
+        told.next().is_none()
+    }
+
+    fn knew(&self, member: MemberId, id: MessageId) -> bool {
+        let Incarnation(node) = member.incarnation;
+        (0..member.join).any(|join| {
+            let former = MemberId { incarnation: Incarnation(node), join };
+            let log = self.logs.get(&former).into_iter().flatten();
+            log.into_iter().any(|known| known.sender == id.sender && known.count >= id.count)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::checks::story::{Story, delivered};
+
+    const PROMISE: &str = "what newcomers are told";
+
+    /// Host 0 has said three things in a view with host 1; then host 2 comes in.
+    fn told() -> Story {
+        let mut story = Story::with_view(1, &[0, 1]);
+        for count in 1..=3 {
+            story.send(0, count);
+            story.deliver(0, 0, count);
+            story.deliver(1, 0, count);
+        }
+        story.view(2, &[0, 1, 2]);
+        story
+    }
+
+    fn tell(story: &mut Story, host: usize, count: u64) {
+        let What::Delivered { group, member, delivery } = delivered(2, 0, count).into_what(host) else {
+            panic!()
+        };
+        story.tell(host, What::Told { group, member, delivery });
+    }
+
+    #[test]
+    fn all_in_order_is_fine() {
+        let mut story = told();
+        (1..=3).for_each(|count| tell(&mut story, 2, count));
+        story.end();
+        story.holds();
+    }
+
+    #[test]
+    fn too_little_or_nothing_is_seen() {
+        for counts in [vec![], vec![1, 2], vec![2, 3], vec![1, 3]] {
+            let mut story = told();
+            counts.into_iter().for_each(|count| tell(&mut story, 2, count));
+            story.end();
+            story.breaks(PROMISE);
+        }
+    }
+
+    #[test]
+    fn history_after_live_messages_or_at_an_old_member_is_seen() {
+        let mut story = told();
+        story.send(1, 1);
+        story.deliver(2, 1, 1);
+        tell(&mut story, 2, 1);
+        story.breaks(PROMISE);
+        let mut story = told();
+        story.send(0, 4);
+        tell(&mut story, 1, 4);
+        story.breaks(PROMISE);
+    }
+
+    #[test]
+    fn who_died_or_left_meanwhile_need_not_have_been_told() {
+        let mut story = told();
+        story.kill(2);
+        story.end();
+        story.holds();
+    }
+}

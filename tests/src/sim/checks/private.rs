@@ -1,0 +1,177 @@
+//! Private messages: what one says to one other arrives there, first in, first out, and once; confirmed is only what
+//! has arrived, and what was given up does not arrive later.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use decury_common::base::id::{Incarnation, MemberId, MessageId, UserName};
+
+use super::{Check, Verdict};
+use crate::sim::history::{Record, Roster, What};
+use crate::sim::host::HostId;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Private {
+    /// Who runs where now, and under which name.
+    running: BTreeMap<HostId, Incarnation>,
+    names: BTreeMap<Incarnation, UserName>,
+    said: BTreeMap<MessageId, (Incarnation, Bytes)>,
+    /// What was said and is neither confirmed nor given up.
+    open: BTreeSet<MessageId>,
+    confirmed: BTreeSet<MessageId>,
+    /// The last message heard of each conversation.
+    heard: BTreeMap<MemberId, u64>,
+}
+
+impl Private {
+    /// Whether every message has been confirmed, or given up, or its sender is gone.
+    pub(super) fn is_settled(&self) -> bool {
+        self.open.iter().all(|id| !self.is_running(id.sender.incarnation))
+    }
+
+    fn is_running(&self, incarnation: Incarnation) -> bool {
+        self.running.values().any(|running| *running == incarnation)
+    }
+
+    fn heard(&mut self, host: HostId, from: UserName, id: MessageId, payload: &Bytes) -> Verdict {
+        match self.said.get(&id) {
+            None => return Err(format!("{host} heard {id}, which nobody said")),
+            Some((to, _)) if self.running.get(&host) != Some(to) => {
+                return Err(format!("{host} heard {id}, which was said to {to}"));
+            }
+            Some((_, said)) if said != payload => {
+                return Err(format!("{host} heard {id} with another content than was said"));
+            }
+            Some(_) => {}
+        }
+        if self.names.get(&id.sender.incarnation) != Some(&from) {
+            return Err(format!("{host} heard {id} as from {from}"));
+        }
+        match self.heard.insert(id.sender, id.count).unwrap_or(0) {
+            last if id.count == last + 1 => Ok(()),
+            last => Err(format!("{host} heard {id} after number {last} of the same conversation")),
+        }
+    }
+}
+
+impl Check for Private {
+    fn promise(&self) -> &'static str {
+        "private messages"
+    }
+
+    fn observe(&mut self, record: &Record, _before: &Roster) -> Verdict {
+        match &record.what {
+            What::Started { incarnation, name } => {
+                self.running.insert(record.host, *incarnation);
+                self.names.insert(*incarnation, *name);
+            }
+            What::Killed => {
+                self.running.remove(&record.host);
+            }
+            What::Said { to, id, payload } => {
+                self.open.insert(*id);
+                if self.said.insert(*id, (*to, payload.clone())).is_some() {
+                    return Err(format!("the id {id} was given to two messages"));
+                }
+            }
+            What::Heard { from, id, payload } => return self.heard(record.host, *from, *id, payload),
+            What::Confirmed { id } => {
+                self.confirmed.insert(*id);
+                if !self.open.remove(id) {
+                    return Err(format!("{id} is confirmed, and was not waited for"));
+                }
+            }
+            What::Unconfirmed { id } if !self.open.remove(id) => {
+                return Err(format!("{id} is given up, and was not waited for"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _roster: &Roster) -> Verdict {
+        for id in &self.confirmed {
+            let Some((to, _)) = self.said.get(id) else { continue };
+            let heard = self.heard.get(&id.sender).is_some_and(|&count| count >= id.count);
+            if self.is_running(*to) && !heard {
+                return Err(format!("{id} was confirmed, and {to} has not heard it"));
+            }
+        }
+        match self.open.iter().find(|id| self.is_running(id.sender.incarnation)) {
+            Some(id) => Err(format!("{id} is neither confirmed nor given up")),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::checks::story::{Story, member};
+
+    const PROMISE: &str = "private messages";
+
+    fn id(count: u64) -> MessageId {
+        MessageId { sender: MemberId { join: 7, ..member(0) }, count }
+    }
+
+    fn text(count: u64) -> Bytes {
+        Bytes::from(count.to_string())
+    }
+
+    /// Host 0 has said three things to host 1.
+    fn told() -> Story {
+        let mut story = Story::with_view(1, &[0, 1, 2]);
+        for count in 1..=3 {
+            story.tell(0, What::Said { to: member(1).incarnation, id: id(count), payload: text(count) });
+        }
+        story
+    }
+
+    fn hear(story: &mut Story, host: usize, count: u64) {
+        let from = "n0".parse().unwrap();
+        story.tell(host, What::Heard { from, id: id(count), payload: text(count) });
+    }
+
+    #[test]
+    fn what_is_heard_in_order_and_confirmed_or_given_up_is_fine() {
+        let mut story = told();
+        hear(&mut story, 1, 1);
+        hear(&mut story, 1, 2);
+        story.tell(0, What::Confirmed { id: id(1) });
+        story.tell(0, What::Unconfirmed { id: id(2) });
+        story.tell(0, What::Unconfirmed { id: id(3) });
+        story.end();
+        story.holds();
+    }
+
+    #[test]
+    fn twice_out_of_order_or_at_another_host_is_seen() {
+        for (host, counts) in [(1, vec![1, 1]), (1, vec![2]), (1, vec![1, 3]), (2, vec![1])] {
+            let mut story = told();
+            counts.into_iter().for_each(|count| hear(&mut story, host, count));
+            story.breaks(PROMISE);
+        }
+    }
+
+    #[test]
+    fn a_confirmation_without_a_delivery_is_seen_at_the_end() {
+        let mut story = told();
+        (1..=3).for_each(|count| story.tell(0, What::Confirmed { id: id(count) }));
+        hear(&mut story, 1, 1);
+        story.holds();
+        story.end();
+        story.breaks(PROMISE);
+    }
+
+    #[test]
+    fn a_message_nobody_cares_for_any_more_is_seen_at_the_end() {
+        let mut story = told();
+        story.end();
+        story.breaks(PROMISE);
+        let mut story = told();
+        story.kill(0);
+        story.end();
+        story.holds();
+    }
+}
