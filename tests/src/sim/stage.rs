@@ -11,7 +11,7 @@ use decury_common::endpoint::ViewInfo;
 use decury_common::order::OrderKind;
 
 use super::endpoint;
-use super::history::{Stay, What};
+use super::history::{Delivery, Stay, What};
 use super::host::{Habits, HostId};
 use super::network::{Effect, Fault, FrameFilter, Hosts, Rule, RuleId};
 use super::run::{CONVERGE_WITHIN, DELIVER_WITHIN};
@@ -259,10 +259,20 @@ impl Stage {
 
     /// What a host has delivered, in order.
     pub fn deliveries(&self, host: HostId) -> Vec<MessageId> {
-        let records = self.world.history.records().iter().filter(|record| record.host == host);
-        let delivered =
-            |what: &What| if let What::Delivered { delivery, .. } = what { Some(delivery.id) } else { None };
-        records.filter_map(|record| delivered(&record.what)).collect()
+        self.delivered(host).map(|delivery| delivery.id).collect()
+    }
+
+    /// The same, each with its place in the group's sequence, in `total`.
+    pub fn positions(&self, host: HostId) -> Vec<(MessageId, Option<u64>)> {
+        self.delivered(host).map(|delivery| (delivery.id, delivery.position)).collect()
+    }
+
+    fn delivered(&self, host: HostId) -> impl Iterator<Item = &Delivery> {
+        let records = self.world.history.records().iter().filter(move |record| record.host == host);
+        records.filter_map(|record| match &record.what {
+            What::Delivered { delivery, .. } => Some(delivery),
+            _ => None,
+        })
     }
 
     /// How a host's stay ended: `Some(true)` if it left cleanly.

@@ -7,7 +7,7 @@ use decury_tests::sim::frames::{self, Kind};
 use decury_tests::sim::network::{FrameFilter, Hosts, RuleId};
 use decury_tests::sim::stage::Stage;
 
-use crate::{N, millis, seconds};
+use crate::{ALL_ORDERS, N, millis, seconds};
 
 /// A change to Y that only its coordinator n0 has installed.
 struct Alone {
@@ -20,10 +20,14 @@ struct Alone {
     mutes: [RuleId; 2],
 }
 
-/// Four in a view; the fourth is killed, and the others change to Y, led by n0, which alone hears that all are ready.
-fn only_n0_installs() -> Alone {
-    let mut stage = Stage::with(4, OrderKind::Causal);
+/// Four in a view; the fourth is killed while all talk, and the others change to Y, led by n0, which alone hears that
+/// all are ready.
+fn only_n0_installs(order: OrderKind) -> Alone {
+    let mut stage = Stage::with(4, order);
     let former = stage.view_id(N[0]);
+    for host in &N[..4] {
+        stage.says(*host);
+    }
     stage.kill(N[3]);
     let late = stage.hold(Kind::Ready, N[2], N[0]);
     let lost = stage.lose(Kind::Ready, Hosts::ALL, [N[1], N[2]]);
@@ -41,76 +45,86 @@ fn only_n0_installs() -> Alone {
 /// Promise(X), then Install(Y < X) after Ready(Y), then Cut(X) naming the old view: Y is installed, Cut(X) refused.
 #[test]
 fn low_install() {
-    let Alone { mut stage, former, installs, .. } = only_n0_installs();
-    let y = stage.view_id(N[0]);
-    stage.kill(N[0]);
-    let cut = stage.hold(Kind::Cut, N[1], N[2]);
-    stage.until("n1 has sent the cut of X", |stage| stage.world.held(cut) > 0);
-    assert_eq!(stage.view_id(N[2]), former);
-    stage.release(installs[1]);
-    stage.until("n2 installs Y", |stage| stage.view_id(N[2]) == y);
-    let ready = stage.watch(Kind::Ready, N[2], Hosts::ALL);
-    stage.release(cut);
-    stage.pass(millis(5));
-    assert_eq!(stage.world.hits(ready), 0, "ready for a cut of a view that it has left");
-    stage.ends_well();
+    for order in ALL_ORDERS {
+        let Alone { mut stage, former, installs, .. } = only_n0_installs(order);
+        let y = stage.view_id(N[0]);
+        stage.kill(N[0]);
+        let cut = stage.hold(Kind::Cut, N[1], N[2]);
+        stage.until("n1 has sent the cut of X", |stage| stage.world.held(cut) > 0);
+        assert_eq!(stage.view_id(N[2]), former);
+        stage.release(installs[1]);
+        stage.until("n2 installs Y", |stage| stage.view_id(N[2]) == y);
+        let ready = stage.watch(Kind::Ready, N[2], Hosts::ALL);
+        stage.release(cut);
+        stage.pass(millis(5));
+        assert_eq!(stage.world.hits(ready), 0, "ready for a cut of a view that it has left");
+        stage.ends_well();
+    }
 }
 
 /// Ready(Y), Ready(X), then Install(Y), then Install(X): only what one was last ready for is installed.
 #[test]
 fn ready_both() {
-    let Alone { mut stage, former, installs, .. } = only_n0_installs();
-    let y = stage.view_id(N[0]);
-    stage.kill(N[0]);
-    let of_x = FrameFilter::new("Ready(X)", move |_, frame| {
-        Kind::of(frame) == Kind::Ready && frames::attempt(frame) > y
-    });
-    let seen = [N[1], N[2]].map(|host| stage.watch(of_x.clone(), host, Hosts::ALL));
-    // Neither hears that the other is.
-    let readies = [stage.hold(Kind::Ready, N[1], N[2]), stage.hold(Kind::Ready, N[2], N[1])];
-    stage.until("both are ready for X", |stage| seen.iter().all(|rule| stage.world.hits(*rule) > 0));
-    assert_eq!([stage.view_id(N[1]), stage.view_id(N[2])], [former; 2]);
-    stage.release_all(installs);
-    stage.pass(millis(50));
-    assert_eq!([stage.view_id(N[1]), stage.view_id(N[2])], [former; 2], "installed what came before");
-    stage.release_all(readies);
-    stage.until_view(&[N[1], N[2]]);
-    stage.ends_well();
+    for order in ALL_ORDERS {
+        let Alone { mut stage, former, installs, .. } = only_n0_installs(order);
+        let y = stage.view_id(N[0]);
+        stage.kill(N[0]);
+        let of_x = FrameFilter::new("Ready(X)", move |_, frame| {
+            Kind::of(frame) == Kind::Ready && frames::attempt(frame) > y
+        });
+        let seen = [N[1], N[2]].map(|host| stage.watch(of_x.clone(), host, Hosts::ALL));
+        // Neither hears that the other is.
+        let readies = [stage.hold(Kind::Ready, N[1], N[2]), stage.hold(Kind::Ready, N[2], N[1])];
+        stage.until("both are ready for X", |stage| seen.iter().all(|rule| stage.world.hits(*rule) > 0));
+        assert_eq!([stage.view_id(N[1]), stage.view_id(N[2])], [former; 2]);
+        stage.release_all(installs);
+        stage.pass(millis(50));
+        assert_eq!([stage.view_id(N[1]), stage.view_id(N[2])], [former; 2], "installed what came before");
+        stage.release_all(readies);
+        stage.until_view(&[N[1], N[2]]);
+        stage.ends_well();
+    }
 }
 
 /// The coordinator dies after one install; the one who has installed can be reached.
 #[test]
 fn half_install() {
-    let Alone { mut stage, mutes, .. } = only_n0_installs();
-    stage.release(mutes[0]);
-    stage.until("n1 hears of it", |stage| stage.view_id(N[1]) == stage.view_id(N[0]));
-    stage.kill(N[0]);
-    stage.until_view(&[N[1], N[2]]);
-    stage.ends_well();
+    for order in ALL_ORDERS {
+        let Alone { mut stage, mutes, .. } = only_n0_installs(order);
+        stage.release(mutes[0]);
+        stage.until("n1 hears of it", |stage| stage.view_id(N[1]) == stage.view_id(N[0]));
+        stage.kill(N[0]);
+        stage.until_view(&[N[1], N[2]]);
+        stage.ends_well();
+    }
 }
 
 /// The coordinator dies after one install; the one who has installed is cut off: a clean partition, then one view.
 #[test]
 fn half_install_cut_off() {
-    let Alone { mut stage, mutes, .. } = only_n0_installs();
-    let cut = stage.cut_both(N[1], N[2]);
-    stage.release(mutes[0]);
-    stage.until("n1 hears of it", |stage| stage.view_id(N[1]) == stage.view_id(N[0]));
-    stage.kill(N[0]);
-    stage.until_view(&[N[1]]);
-    stage.until_view(&[N[2]]);
-    stage.release_all(cut);
-    stage.until_view(&[N[1], N[2]]);
-    stage.ends_well();
+    for order in ALL_ORDERS {
+        let Alone { mut stage, mutes, .. } = only_n0_installs(order);
+        let cut = stage.cut_both(N[1], N[2]);
+        stage.release(mutes[0]);
+        stage.until("n1 hears of it", |stage| stage.view_id(N[1]) == stage.view_id(N[0]));
+        stage.kill(N[0]);
+        stage.until_view(&[N[1]]);
+        stage.until_view(&[N[2]]);
+        stage.release_all(cut);
+        stage.until_view(&[N[1], N[2]]);
+        stage.ends_well();
+    }
 }
 
 /// The coordinator is the only one who installed, and dies: the others go on without it.
 #[test]
 fn half_install_at_the_coordinator_only() {
-    let Alone { mut stage, .. } = only_n0_installs();
-    stage.kill(N[0]);
-    stage.until_view(&[N[1], N[2]]);
-    stage.ends_well();
+    for order in ALL_ORDERS {
+        let Alone { mut stage, .. } = only_n0_installs(order);
+        stage.kill(N[0]);
+        stage.until_view(&[N[1], N[2]]);
+        stage.ends_well();
+    }
 }
 
 /// C has promised B, B dies, and A does not know: C is freed.
@@ -184,20 +198,22 @@ fn stale_cut() {
 /// Promise(Y), Promise(X > Y), then Cut(Y): refused.
 #[test]
 fn low_cut() {
-    let mut stage = Stage::with(4, OrderKind::Causal);
-    stage.kill(N[3]);
-    let low = stage.hold(Kind::Cut, N[0], N[2]);
-    stage.until_hit(low, 1);
-    stage.kill(N[0]);
-    let high = stage.hold(Kind::Cut, N[1], N[2]);
-    stage.until_hit(high, 1);
-    let ready = stage.watch(Kind::Ready, N[2], Hosts::ALL);
-    stage.release(low);
-    stage.pass(millis(300));
-    assert_eq!(stage.world.hits(ready), 0, "ready for an attempt below the one promised");
-    stage.release(high);
-    stage.until_view(&[N[1], N[2]]);
-    stage.ends_well();
+    for order in ALL_ORDERS {
+        let mut stage = Stage::with(4, order);
+        stage.kill(N[3]);
+        let low = stage.hold(Kind::Cut, N[0], N[2]);
+        stage.until_hit(low, 1);
+        stage.kill(N[0]);
+        let high = stage.hold(Kind::Cut, N[1], N[2]);
+        stage.until_hit(high, 1);
+        let ready = stage.watch(Kind::Ready, N[2], Hosts::ALL);
+        stage.release(low);
+        stage.pass(millis(300));
+        assert_eq!(stage.world.hits(ready), 0, "ready for an attempt below the one promised");
+        stage.release(high);
+        stage.until_view(&[N[1], N[2]]);
+        stage.ends_well();
+    }
 }
 
 /// The joiner dies after its promise, after it was ready, after the install was sent to it: the group goes on.

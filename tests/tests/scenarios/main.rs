@@ -4,6 +4,7 @@
 mod change;
 mod messages;
 mod reach;
+mod total;
 
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ const N: [HostId; 13] = [
     HostId(12),
 ];
 
-const BOTH_ORDERS: [OrderKind; 2] = [OrderKind::Fifo, OrderKind::Causal];
+const ALL_ORDERS: [OrderKind; 3] = [OrderKind::Fifo, OrderKind::Causal, OrderKind::Total];
 
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
