@@ -126,6 +126,8 @@ impl Run<'_> {
         self.world.run_for(self.plan.suspect_after + FIND_WITHIN);
         self.converge();
         let views = self.world.history.views();
+        // Nothing new is said meanwhile, by which a gap would be seen.
+        self.settle();
         self.speak();
         self.idle();
         self.stayed(views);
@@ -209,6 +211,13 @@ impl Run<'_> {
         }
     }
 
+    /// What was said under faults arrives everywhere.
+    fn settle(&mut self) {
+        if self.world.violation().is_none() {
+            self.world.settle(DELIVER_WITHIN);
+        }
+    }
+
     /// What is said then arrives everywhere.
     fn speak(&mut self) {
         if self.world.violation().is_some() {
@@ -222,7 +231,7 @@ impl Run<'_> {
                 self.world.say(host, HostId((host.0 + 1) % self.plan.hosts.len()), 100);
             }
         }
-        self.world.settle(DELIVER_WITHIN);
+        self.settle();
     }
 
     /// Without a reason, views do not change.

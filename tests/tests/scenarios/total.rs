@@ -127,28 +127,35 @@ fn forgotten_final() {
 /// m0 comes to B after its promise, undecided, and B has delivered m1; it promises again: m0 after m1 everywhere.
 #[test]
 fn late_data() {
-    let mut stage = total(4);
-    let b = N[1];
-    let late = stage.hold(data_of(3, ..), N[3], b);
-    let repairs = stage.lose(data_of(3, ..), [N[0], N[2]], b);
-    let m0 = stage.says(N[3]).unwrap();
-    stage.pass(millis(10));
-    let m1 = stage.says(b).unwrap();
-    stage.until_delivered(b, m1);
-    assert!(!stage.has_delivered(N[2], m1));
-    stage.kill(N[3]);
-    let cut = stage.hold(Kind::Cut, N[0], Hosts::ALL);
-    stage.until_hit(cut, 2);
-    stage.release(late);
-    stage.pass(millis(20));
-    stage.kill(N[0]);
-    stage.discard(cut);
-    stage.release(repairs);
-    stage.until_view(&[b, N[2]]);
-    for host in [b, N[2]] {
-        assert_eq!(order(&stage, host, m0, m1), [m1, m0]);
+    for known_to_c in [true, false] {
+        let mut stage = total(4);
+        let (b, c) = (N[1], N[2]);
+        let late = stage.hold(data_of(3, ..), N[3], b);
+        let repairs = stage.lose(data_of(3, ..), [N[0], c], b);
+        if !known_to_c {
+            // Nobody proposes for m0; c does not come to m1 since it does not know that it is decided.
+            stage.lose(data_of(3, ..), N[3], [N[0], c]);
+            stage.lose(Kind::Decisions, b, [N[0], c]);
+        }
+        let m0 = stage.says(N[3]).unwrap();
+        stage.pass(millis(10));
+        let m1 = stage.says(b).unwrap();
+        stage.until_delivered(b, m1);
+        assert!(!stage.has_delivered(c, m1));
+        stage.kill(N[3]);
+        let cut = stage.hold(Kind::Cut, N[0], Hosts::ALL);
+        stage.until_hit(cut, 2);
+        stage.release(late);
+        stage.pass(millis(20));
+        stage.kill(N[0]);
+        stage.discard(cut);
+        stage.release(repairs);
+        stage.until_view(&[b, c]);
+        for host in [b, c] {
+            assert_eq!(order(&stage, host, m0, m1), [m1, m0]);
+        }
+        stage.ends_well();
     }
-    stage.ends_well();
 }
 
 /// m1 is stable, and all who promise have forgotten it; of the same sender's m2 one knows the decision: nothing is

@@ -1,7 +1,10 @@
-//! Self delivery: a member that stays delivers its own messages.
+//! Self delivery: a member that stays delivers its own messages, and so does one that leaves before it is told that it
+//! has left cleanly. (In `total` the others may have them all, and be gone before they are decided.)
+
+use decury_common::order::OrderKind;
 
 use super::{Check, Verdict};
-use crate::sim::history::{Record, Roster, Stay};
+use crate::sim::history::{Record, Roster, Stay, What};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct SelfDelivery;
@@ -11,7 +14,15 @@ impl Check for SelfDelivery {
         "self delivery"
     }
 
-    fn observe(&mut self, _record: &Record, _before: &Roster) -> Verdict {
+    fn observe(&mut self, record: &Record, before: &Roster) -> Verdict {
+        if let What::Left { member, clean: true, .. } = &record.what
+            && let Some(seat) = before.seat(*member)
+            && let (Stay::Leaving(_, Some(view)), (sent, delivered)) = (&seat.stay, seat.own)
+            && view.order != OrderKind::Total
+            && delivered < sent
+        {
+            return Err(format!("{member} left cleanly with {delivered} of its {sent} messages delivered"));
+        }
         Ok(())
     }
 
@@ -54,6 +65,15 @@ mod tests {
         let mut story = Story::with_view(1, &[0, 1]);
         story.send(0, 1);
         story.end();
+        story.breaks("self delivery");
+    }
+
+    #[test]
+    fn a_member_that_leaves_cleanly_without_what_it_sent_is_seen() {
+        let mut story = Story::with_view(1, &[0, 1]);
+        story.send(0, 1);
+        story.leave(0);
+        story.left(0);
         story.breaks("self delivery");
     }
 
