@@ -11,9 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::live::Live;
+use super::outbox::Outbox;
 use super::{Event, SendError};
 use crate::base::id::{GroupId, Incarnation, MemberId, MessageId, Rank, ViewId};
-use crate::base::limits::{DELIVERIES_MAX, MESSAGE_MAX, QUEUE_BYTES, QUEUE_MESSAGES};
+use crate::base::limits::DELIVERIES_MAX;
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
 use crate::membership::View;
@@ -46,9 +47,7 @@ pub struct Conversation {
     heard: bool,
     open_at: Instant,
     count: u64,
-    queue: VecDeque<(u64, Bytes)>,
-    queued_bytes: usize,
-    was_busy: bool,
+    outbox: Outbox,
     /// The last fragment of each message sent and not confirmed.
     unconfirmed: VecDeque<(u64, u64)>,
     suspected_since: Option<Instant>,
@@ -96,9 +95,7 @@ impl Conversation {
             heard: false,
             open_at: now,
             count: 0,
-            queue: VecDeque::new(),
-            queued_bytes: 0,
-            was_busy: false,
+            outbox: Outbox::default(),
             unconfirmed: VecDeque::new(),
             suspected_since: mesh.suspects(peer).then_some(now),
             used_at: now,
@@ -130,7 +127,7 @@ impl Conversation {
 
     /// Whether something that this node said is not confirmed.
     pub fn has_unconfirmed(&self) -> bool {
-        !self.queue.is_empty() || !self.unconfirmed.is_empty()
+        !self.outbox.is_empty() || !self.unconfirmed.is_empty()
     }
 
     /// Says something. It is sent at once, or queued while the window is full.
@@ -138,16 +135,8 @@ impl Conversation {
         if self.over || !self.is_speaker() {
             return Err(SendError::NotAMember);
         }
-        if payload.is_empty() || payload.len() > MESSAGE_MAX {
-            return Err(SendError::Size);
-        }
-        if self.queue.len() >= QUEUE_MESSAGES || self.queued_bytes + payload.len() > QUEUE_BYTES {
-            self.was_busy = true;
-            return Err(SendError::Busy);
-        }
+        self.outbox.push(self.count + 1, payload)?;
         self.count += 1;
-        self.queued_bytes += payload.len();
-        self.queue.push_back((self.count, payload));
         self.used_at = now;
         self.work(now);
         Ok(self.message(self.count))
@@ -187,11 +176,7 @@ impl Conversation {
 
     /// Sends and delivers what can be.
     fn work(&mut self, now: Instant) {
-        while let Some((_, payload)) = self.queue.front()
-            && self.live.can_send(payload.len())
-            && let Some((count, payload)) = self.queue.pop_front()
-        {
-            self.queued_bytes -= payload.len();
+        while let Some((count, payload)) = self.outbox.pop_if(|len| self.live.can_send(len)) {
             self.live.send(now, count, payload);
             self.unconfirmed.push_back((count, self.live.multicast.sent()));
         }
@@ -204,8 +189,7 @@ impl Conversation {
                 self.events.push_back(Event::Private { from, id, payload });
             }
         }
-        if self.was_busy && self.queue.len() < QUEUE_MESSAGES / 2 && self.queued_bytes <= QUEUE_BYTES / 2 {
-            self.was_busy = false;
+        if self.outbox.is_writable_again() {
             self.events.push_back(Event::PrivateWritable { to: self.peer().name });
         }
     }
@@ -231,7 +215,7 @@ impl Conversation {
             return;
         }
         let counts = self.unconfirmed.drain(..).map(|(count, _)| count);
-        let counts: Vec<u64> = counts.chain(self.queue.drain(..).map(|(count, _)| count)).collect();
+        let counts: Vec<u64> = counts.chain(self.outbox.clear()).collect();
         if !counts.is_empty() {
             let ids = counts.into_iter().map(|count| self.message(count)).collect();
             self.events.push_back(Event::Unconfirmed { to: self.peer().name, ids });

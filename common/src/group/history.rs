@@ -17,7 +17,6 @@ use crate::base::limits::{HISTORY_MAX, MEMBERS_MAX};
 use crate::base::list::List;
 use crate::base::time::Instant;
 use crate::membership::View;
-use crate::mesh::Mesh;
 use crate::order::Clock;
 use crate::wire::membership::{Past, Recall, Said};
 
@@ -25,10 +24,6 @@ use crate::wire::membership::{Past, Recall, Said};
 const PART_BYTES: usize = 64 * 1024;
 /// What a newcomer may be told is kept this long after it was last asked for.
 const KEPT_FOR: Duration = Duration::from_secs(30);
-/// How often a newcomer asks again.
-const ASK_REPEAT: Duration = Duration::from_millis(100);
-/// One who is not in the newcomer's view any more may still tell for so long, if it is in reach.
-const GONE_AFTER: Duration = Duration::from_secs(1);
 /// Members whose messages are remembered as known.
 const KNOWN_MAX: usize = 1_024;
 
@@ -150,7 +145,8 @@ impl Entry {
         }
     }
 
-    fn from_wire(said: Said) -> Entry {
+    /// From what was told.
+    pub(super) fn from_wire(said: Said) -> Entry {
         let Said { id, from, clock, payload } = said;
         Entry {
             id,
@@ -159,111 +155,6 @@ impl Entry {
             clock: clock.iter().map(|&(_, count)| count).collect(),
             payload: Bytes::copy_from_slice(&payload),
         }
-    }
-}
-
-/// A newcomer's way to the past.
-#[derive(Clone, Debug)]
-pub(super) struct CatchUp {
-    view: ViewId,
-    /// Those who may know, whom it has not asked; the one that it asks is the last.
-    tellers: Vec<Incarnation>,
-    told: Vec<Entry>,
-    ask_at: Instant,
-    /// Since when the one that it asks is not in its view any more.
-    gone_since: Option<Instant>,
-    /// Somebody who may have known is out of reach.
-    lost_one: bool,
-}
-
-/// How a newcomer's asking has ended.
-#[derive(Clone, Debug)]
-pub(super) enum Told {
-    /// With this.
-    All(ViewId, Vec<Entry>),
-    /// Nobody knows anything: all are new.
-    Nothing,
-    /// Those who knew are out of reach.
-    Lost,
-}
-
-impl CatchUp {
-    /// `None` for the first member of a group.
-    pub(super) fn new(now: Instant, view: &View, me: MemberId) -> Option<CatchUp> {
-        let others = view.members.iter().rev().filter(|member| member.id != me);
-        let tellers: Vec<Incarnation> = others.map(|member| member.id.incarnation).collect();
-        let catch_up = CatchUp {
-            view: view.id,
-            tellers,
-            told: Vec::new(),
-            ask_at: now,
-            gone_since: None,
-            lost_one: false,
-        };
-        (!catch_up.tellers.is_empty()).then_some(catch_up)
-    }
-
-    /// A part of the past has come.
-    pub(super) fn handle_past(&mut self, now: Instant, from: Incarnation, past: Past) -> Option<Told> {
-        let next = u32::try_from(self.told.len()).unwrap_or(u32::MAX);
-        if past.view != self.view || self.tellers.last() != Some(&from) || past.first != next {
-            return None;
-        }
-        let Some(total) = past.total else { return self.next_teller(now) };
-        if past.said.is_empty() && next < total {
-            return self.next_teller(now);
-        }
-        self.ask_at = now;
-        self.told.extend(past.said.into_iter().map(Entry::from_wire));
-        self.told.truncate(HISTORY_MAX);
-        let complete = self.told.len() >= HISTORY_MAX.min(usize::try_from(total).unwrap_or(usize::MAX));
-        complete.then(|| Told::All(self.view, std::mem::take(&mut self.told)))
-    }
-
-    /// Another one is asked, from the beginning: it may have delivered in another order.
-    fn next_teller(&mut self, now: Instant) -> Option<Told> {
-        self.tellers.pop();
-        self.told.clear();
-        (self.ask_at, self.gone_since) = (now, None);
-        match (self.tellers.is_empty(), self.lost_one) {
-            (false, _) => None,
-            (true, true) => Some(Told::Lost),
-            (true, false) => Some(Told::Nothing),
-        }
-    }
-
-    /// Whom to ask for what, if it is time; `current` is the newcomer's view.
-    pub(super) fn advance(
-        &mut self,
-        now: Instant,
-        mesh: &Mesh,
-        current: &View,
-    ) -> Result<Option<(Incarnation, Recall)>, Told> {
-        while let Some(&teller) = self.tellers.last() {
-            match current.rank_of_node(teller) {
-                Some(_) => self.gone_since = None,
-                None => _ = self.gone_since.get_or_insert(now),
-            }
-            let is_gone = self.gone_since.is_some_and(|since| now.since(since) >= GONE_AFTER);
-            if !is_gone && !mesh.suspects(teller) && mesh.knows(teller) {
-                if self.ask_at > now {
-                    return Ok(None);
-                }
-                self.ask_at = now + ASK_REPEAT;
-                let first = u32::try_from(self.told.len()).unwrap_or(u32::MAX);
-                return Ok(Some((teller, Recall { view: self.view, first })));
-            }
-            self.lost_one = true;
-            if let Some(told) = self.next_teller(now) {
-                return Err(told);
-            }
-        }
-        Err(Told::Nothing)
-    }
-
-    /// When to ask again.
-    pub(super) fn ask_at(&self) -> Instant {
-        self.ask_at
     }
 }
 

@@ -6,7 +6,10 @@
 mod conversation;
 mod event;
 mod history;
+mod leaving;
 mod live;
+mod newcomer;
+mod outbox;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -15,40 +18,28 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::id::{GroupId, GroupName, Incarnation, MemberId, MessageId, UserName};
-use crate::base::limits::{DELIVERIES_MAX, MESSAGE_MAX, QUEUE_BYTES, QUEUE_MESSAGES};
+use crate::base::limits::DELIVERIES_MAX;
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
 use crate::membership::{Context, Installed, Membership, Outcome, Prior};
 use crate::mesh::{Mesh, MeshEvent, Rtt};
 use crate::multicast::Counters;
 use crate::order::OrderKind;
-use crate::wire::membership::{Addresses, Member, Recall, Refusal};
+use crate::wire::membership::{Addresses, Member, Refusal};
 use crate::wire::{Frame, Packer, Section};
 pub use conversation::Conversation;
 pub use event::{Cause, Event, Held, MemberStatus, Reached, SendError, ViewInfo};
+use history::History;
 pub use history::Known;
-use history::{CatchUp, Entry, History, Told};
+use leaving::Stage;
 use live::Live;
+use newcomer::CatchUp;
+use outbox::Outbox;
 
-/// A leaver goes anyway after this long.
-const LEAVE_LIMIT: Duration = Duration::from_secs(3);
-/// One who has left stays this long for those who have not heard of the new view yet.
-const LINGER_LIMIT: Duration = Duration::from_millis(500);
 /// Round trips are not measured yet: a loss is suspected after this long.
 const FIRST_TIMEOUT: Duration = Duration::from_millis(100);
 /// The shortest time after which a loss is suspected.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(20);
-
-/// Where this node stands in the group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Member,
-    /// Leaving since then; whether the others have been told.
-    Leaving(Instant, bool),
-    /// Out of the view since then; lingering for laggards.
-    Out(Instant),
-    Over,
-}
 
 /// How a node behaves in its groups.
 #[derive(Clone, Copy, Debug)]
@@ -71,9 +62,7 @@ pub struct Group {
     stage: Stage,
     joined: bool,
     count: u64,
-    queue: VecDeque<(u64, Bytes)>,
-    queued_bytes: usize,
-    was_busy: bool,
+    outbox: Outbox,
     events: VecDeque<Event>,
     history: History,
     /// While this is on its way, all events but the first wait.
@@ -105,9 +94,7 @@ impl Group {
             stage: Stage::Member,
             joined: false,
             count: 0,
-            queue: VecDeque::new(),
-            queued_bytes: 0,
-            was_busy: false,
+            outbox: Outbox::default(),
             events: VecDeque::new(),
             history: History::new(settings.history),
             catch_up: None,
@@ -143,28 +130,10 @@ impl Group {
         if self.stage != Stage::Member || !self.joined {
             return Err(SendError::NotAMember);
         }
-        if payload.is_empty() || payload.len() > MESSAGE_MAX {
-            return Err(SendError::Size);
-        }
-        let fits = self.queue.len() < QUEUE_MESSAGES && self.queued_bytes + payload.len() <= QUEUE_BYTES;
-        if !fits {
-            self.was_busy = true;
-            return Err(SendError::Busy);
-        }
+        self.outbox.push(self.count + 1, payload)?;
         self.count += 1;
-        self.queued_bytes += payload.len();
-        self.queue.push_back((self.count, payload));
         self.work(now);
         Ok(MessageId { sender: self.membership.me().id, count: self.count })
-    }
-
-    /// Leaves, once what is queued has been sent.
-    pub fn leave(&mut self, now: Instant) -> Result<(), SendError> {
-        if self.stage != Stage::Member {
-            return Err(SendError::NotAMember);
-        }
-        self.stage = Stage::Leaving(now, false);
-        Ok(())
     }
 
     /// Whether nothing is left to do: the group can be dropped once its events are taken.
@@ -283,11 +252,7 @@ impl Group {
             return;
         }
         loop {
-            while let Some((_, payload)) = self.queue.front()
-                && live.can_send(payload.len())
-                && let Some((count, payload)) = self.queue.pop_front()
-            {
-                self.queued_bytes -= payload.len();
+            while let Some((count, payload)) = self.outbox.pop_if(|len| live.can_send(len)) {
                 live.send(now, count, payload);
             }
             let room = DELIVERIES_MAX.saturating_sub(self.events.len());
@@ -295,8 +260,7 @@ impl Group {
                 break;
             }
         }
-        if self.was_busy && self.queue.len() < QUEUE_MESSAGES / 2 && self.queued_bytes <= QUEUE_BYTES / 2 {
-            self.was_busy = false;
+        if self.outbox.is_writable_again() {
             self.events.push_back(Event::Writable { group: self.name });
         }
     }
@@ -342,18 +306,12 @@ impl Group {
             return None;
         }
         let multicast = self.live.as_ref().and_then(Live::poll_timeout);
-        let leave = match self.stage {
-            Stage::Leaving(since, _) => Some(since + LEAVE_LIMIT),
-            Stage::Out(since) => Some(since + LINGER_LIMIT),
-            Stage::Member | Stage::Over => None,
-        };
-        let leave = leave.map(|at| Wakeup { at, reason: "group: leave" });
         let ask =
             self.catch_up.as_ref().map(|c| Wakeup { at: c.ask_at(), reason: "group: ask for the past" });
         let paused = self.live.as_ref().is_some_and(|live| live.paused && !live.multicast.is_frozen());
         let resume = (paused && self.events.len() < DELIVERIES_MAX / 2)
             .then_some(Wakeup { at: self.now, reason: "group: deliveries may go on" });
-        [self.membership.poll_timeout(), multicast, leave, ask, resume]
+        [self.membership.poll_timeout(), multicast, self.stage.deadline(), ask, resume]
             .into_iter()
             .fold(None, Wakeup::earliest)
     }
@@ -463,78 +421,5 @@ impl Group {
     fn refused(&mut self, reason: Refusal) {
         self.events.push_back(Event::Refused { group: self.name, reason });
         self.stage = Stage::Over;
-    }
-
-    /// A newcomer asks what was said before. While my view is older than its own, I do not know yet.
-    fn handle_recall(&mut self, now: Instant, from: Incarnation, recall: Recall) {
-        let Some(view) = self.membership.view() else { return };
-        let is_member = view.rank_of_node(from).is_some();
-        if view.id >= recall.view && self.history.may_tell(recall.view, from).unwrap_or(is_member) {
-            let history = &mut self.history;
-            self.membership.tell_past(from, || history.recall(now, recall));
-        }
-    }
-
-    fn advance_catch_up(&mut self, now: Instant, mesh: &Mesh) {
-        let Some((catch_up, view)) = self.catch_up.as_mut().zip(self.membership.view()) else { return };
-        match catch_up.advance(now, mesh, view) {
-            Ok(Some((node, recall))) => self.membership.ask_past(node, recall),
-            Ok(None) => {}
-            Err(told) => self.catch_up_with(told),
-        }
-    }
-
-    /// The past has come, or will not: what was delivered meanwhile may follow it.
-    fn catch_up_with(&mut self, told: Told) {
-        let joined = self.poll_event();
-        self.catch_up = None;
-        match told {
-            Told::All(view, entries) => {
-                self.history.put_before(&entries);
-                let former = std::mem::take(&mut self.former);
-                let is_new =
-                    |entry: &&Entry| former.get(&entry.id.sender).is_none_or(|&n| n < entry.id.count);
-                let new: Vec<Entry> = entries.into_iter().filter(|entry| is_new(&entry)).collect();
-                history::note(&mut self.known, new.iter().map(|entry| entry.id));
-                let events = new.into_iter().map(|entry| entry.into_event(self.name, view));
-                events.rev().for_each(|event| self.events.push_front(event));
-            }
-            Told::Lost => {
-                self.history.put_before(&[]);
-                self.events.push_front(Event::HistoryGap { group: self.name });
-            }
-            Told::Nothing => self.history.put_before(&[]),
-        }
-        joined.into_iter().for_each(|event| self.events.push_front(event));
-    }
-
-    fn advance_leave(&mut self, now: Instant, mesh: &Mesh) {
-        match self.stage {
-            Stage::Leaving(since, asked) => {
-                let alone = self.membership.view().is_none_or(|view| view.members.len() == 1);
-                if alone && self.queue.is_empty() {
-                    self.end(true);
-                } else if now.since(since) >= LEAVE_LIMIT {
-                    self.end(false);
-                } else if !asked && self.queue.is_empty() {
-                    self.stage = Stage::Leaving(since, true);
-                    self.membership.leave();
-                    self.with_membership(now, mesh, |membership, cx| membership.advance(cx));
-                }
-            }
-            Stage::Out(since) => {
-                if self.membership.is_installed_everywhere() || now.since(since) >= LINGER_LIMIT {
-                    self.end(true);
-                }
-            }
-            Stage::Member | Stage::Over => {}
-        }
-    }
-
-    fn end(&mut self, clean: bool) {
-        history::note(&mut self.known, self.live.take().iter().flat_map(Live::known));
-        self.catch_up = None;
-        self.stage = Stage::Over;
-        self.events.push_back(Event::Left { group: self.name, clean });
     }
 }
