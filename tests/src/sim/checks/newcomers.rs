@@ -31,8 +31,10 @@ struct Newcomer {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
+    /// It delivered something, or saw another view.
     Live,
-    Left,
+    /// It asked to leave: it need not be told any more.
+    Leaving,
 }
 
 impl Check for Newcomers {
@@ -55,17 +57,23 @@ impl Check for Newcomers {
                 self.then(*member, Then::Live);
                 self.logs.entry(*member).or_default().push(delivery.id);
             }
-            What::Left { member, .. } => self.then(*member, Then::Left),
+            What::Leaving { member, .. } => self.then(*member, Then::Leaving),
             What::Told { member, delivery, .. } => {
                 let id = delivery.id;
                 self.logs.entry(*member).or_default().push(id);
                 match self.newcomers.get_mut(member) {
-                    Some(Newcomer { told, gap: false, then: None, .. }) => told.push(id),
+                    Some(Newcomer { told, gap: false, then: None | Some(Then::Leaving), .. }) => {
+                        told.push(id)
+                    }
                     _ => return Err(format!("{member} is told {id} not right after its first view")),
                 }
             }
             What::Gap { member, .. } => match self.newcomers.get_mut(member) {
-                Some(Newcomer { told, gap, then: None, .. }) if told.is_empty() && !*gap => *gap = true,
+                Some(Newcomer { told, gap, then: None | Some(Then::Leaving), .. })
+                    if told.is_empty() && !*gap =>
+                {
+                    *gap = true;
+                }
                 _ => return Err(format!("{member} is told of a gap not right after its first view")),
             },
             _ => {}
@@ -95,19 +103,22 @@ impl Newcomers {
         // Those of whom it is known that they came into the view from none have nothing to tell.
         let new = |id: &MemberId| self.newcomers.get(id).is_some_and(|other| other.view.id == view.id);
         let tellers: Vec<MemberId> = others.filter(|id| !new(id)).collect();
-        let logs: Option<Vec<_>> = tellers.iter().map(|id| self.before.get(&(view.id, *id))).collect();
+        let log = |id: &MemberId| self.before.get(&(view.id, *id)).map(|log| (*id, log));
+        let logs: Option<Vec<_>> = tellers.iter().map(log).collect();
         // Somebody who died before anybody read what it knew: it may have told anything.
         let Some(logs) = logs else { return Ok(()) };
-        let fits = |log: &Vec<MessageId>| {
+        let fits = |(teller, log): &(MemberId, &Vec<MessageId>)| {
             [HISTORY, HISTORY_MAX].into_iter().any(|limit| {
                 let last = &log[log.len() - limit.min(log.len())..];
-                self.without_known(member, last, told)
+                // Who was there before knows more than it was told this time: only the end is certain.
+                let certain = if teller.join > 0 { last.len().min(told.len()) } else { told.len() };
+                self.without_known(member, last, &told[told.len() - certain..])
             })
         };
-        if told.is_empty() && (*gap || (then.is_none() && !alive) || *then == Some(Then::Left)) {
+        if told.is_empty() && (*gap || (then.is_none() && !alive) || *then == Some(Then::Leaving)) {
             return Ok(());
         }
-        if logs.iter().any(|log| fits(log)) || (told.is_empty() && logs.is_empty()) {
+        if logs.iter().any(fits) || (told.is_empty() && logs.is_empty()) {
             return Ok(());
         }
         Err(format!("{member} was told {told:?} after {}, which is not what anybody there had last", view.id))
