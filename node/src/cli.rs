@@ -12,6 +12,8 @@ use decury_common::base::duration::parse_duration;
 use decury_common::base::id::{GroupName, UserName};
 use decury_common::order::OrderKind;
 
+use crate::session::Spec;
+
 /// The shortest and the longest time to suspicion that make sense.
 const SUSPECT_AFTER: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_secs(3600);
@@ -65,6 +67,11 @@ pub struct Args {
         value_parser = suspect_after)]
     pub suspect_after: Duration,
 
+    /// A lab's fault, on what arrives: from=NAME|ADDR, delay=, jitter=, loss=, dup=, cut, with commas between, as in
+    /// from=ann,delay=500ms,loss=0.1; several add up (in the environment: with ';' between)
+    #[arg(long, env = "DECURY_FAULT", value_name = "SPEC", value_delimiter = ';')]
+    pub fault: Vec<Spec>,
+
     /// Do not end at the end of the input
     #[arg(long, env = "DECURY_STAY", value_parser = FalseyValueParser::new())]
     pub stay: bool,
@@ -86,8 +93,6 @@ struct Later {
     discover: Option<Nothing>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = not_in_this_version)]
     web: Option<Nothing>,
-    #[arg(long, hide = true, value_parser = not_in_this_version)]
-    fault: Option<Nothing>,
 }
 
 /// The value of an option that is never accepted.
@@ -248,6 +253,10 @@ mod tests {
             "--suspect-after",
             "1.5s",
             "--stay",
+            "--fault",
+            "from=ann,delay=5s",
+            "--fault",
+            "loss=0.1;cut",
         ])
         .unwrap();
         assert_eq!(args.name.unwrap().as_str(), "ann");
@@ -259,6 +268,8 @@ mod tests {
         assert_eq!(joins, [("a", None), ("b", Some(OrderKind::Fifo))]);
         assert_eq!((args.ui, args.stay), (Ui::Json, true));
         assert_eq!(args.suspect_after, Duration::from_millis(1500));
+        let faults: Vec<String> = args.fault.iter().map(Spec::to_string).collect();
+        assert_eq!(faults, ["from=ann,delay=5s", "loss=0.1", "cut"]);
         assert_eq!(parse(&["--host"]).unwrap().host, Some("127.0.0.1:7400".parse().unwrap()));
     }
 
@@ -283,7 +294,9 @@ mod tests {
             (&["--discover"], "not in this version"),
             (&["--no-tracker"], "not in this version"),
             (&["--peer", "127.0.0.1:1"], "not in this version"),
-            (&["--fault", "loss=0.1"], "not in this version"),
+            (&["--fault", "loss=2"], "loss= takes a fraction from 0 to 1"),
+            (&["--fault", "late"], "made of from=NAME|ADDR, delay="),
+            (&["--fault", "from=ann,delay=5"], "500ms"),
             (&["--tracker-key", "k"], "not in this version"),
         ] {
             let error = parse(arguments).unwrap_err();

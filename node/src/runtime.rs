@@ -84,6 +84,7 @@ pub fn run(args: &Args, name: UserName) -> Result<(), RunError> {
         trackers: trackers.clone(),
         suspect_after: args.suspect_after,
         seed: random_u64()?,
+        faults: args.fault.clone(),
         patient: !io::stdin().is_terminal(),
     };
     let output = output(&driver, args.ui, trackers)?;

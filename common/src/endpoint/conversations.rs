@@ -199,6 +199,12 @@ impl Conversations {
         self.of.values().any(|c| !c.is_over() && c.peer().id.incarnation == node)
     }
 
+    /// The person behind a node that takes part in one.
+    pub(super) fn name_of(&self, node: Incarnation) -> Option<UserName> {
+        let mut peers = self.of.values().map(Conversation::peer);
+        peers.find(|peer| peer.id.incarnation == node).map(|peer| peer.name)
+    }
+
     /// A node of that person's that takes part in one and is in reach.
     pub(super) fn find(&self, mesh: &Mesh, name: UserName) -> Option<Correspondent> {
         let mut peers = self.of.values().filter(|c| !c.is_over()).map(Conversation::peer);

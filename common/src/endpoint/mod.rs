@@ -194,6 +194,17 @@ impl Endpoint {
         self.group(group).map(|group| group.members(self.now, &self.mesh)).unwrap_or_default()
     }
 
+    /// The nodes that datagrams from this address come from, as far as is known.
+    pub fn nodes_at(&self, address: SocketAddr) -> impl Iterator<Item = Incarnation> + '_ {
+        self.mesh.nodes_at(address)
+    }
+
+    /// The person behind a node that this node shares a group or a conversation with, or that is on its way into one.
+    pub fn name_of(&self, node: Incarnation) -> Option<UserName> {
+        let member = self.groups.values().find_map(|group| group.name_of(node));
+        member.or_else(|| self.conversations.name_of(node))
+    }
+
     /// What is received, not delivered, and what it waits for.
     pub fn held(&self, group: GroupName) -> Vec<Held> {
         self.group(group).map(Group::held).unwrap_or_default()

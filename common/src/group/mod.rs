@@ -300,6 +300,11 @@ impl Group {
         self.membership.knows(node)
     }
 
+    /// The person behind a node of this group.
+    pub fn name_of(&self, node: Incarnation) -> Option<UserName> {
+        self.membership.name_of(node)
+    }
+
     /// The next deadline.
     pub fn poll_timeout(&self) -> Option<Wakeup> {
         if self.stage == Stage::Over {

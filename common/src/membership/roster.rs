@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::Membership;
 use super::compose;
 use super::view::View;
 use crate::base::id::{Incarnation, MemberId, UserName, ViewId};
@@ -83,6 +84,16 @@ pub(super) struct Roster {
     contacts: BTreeMap<Incarnation, Contact>,
     merges: BTreeMap<Incarnation, Merges>,
     places: Vec<(UserName, Instant)>,
+}
+
+impl Membership {
+    /// The person behind a node: a member, somebody who takes part in a change, or who wants in.
+    pub fn name_of(&self, node: Incarnation) -> Option<UserName> {
+        let members = self.view.iter().flat_map(|view| &view.members);
+        let participants = self.change.iter().flat_map(|change| &change.prepare.participants);
+        let known = members.chain(participants).find(|member| member.id.incarnation == node);
+        known.or_else(|| Some(&self.roster.applicants.get(&node)?.member)).map(|member| member.name)
+    }
 }
 
 impl Roster {

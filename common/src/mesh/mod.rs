@@ -159,6 +159,12 @@ impl Mesh {
         self.peers.get(&node)?.rtt
     }
 
+    /// The peers that datagrams from this address come from: those last heard there, or said to be there.
+    pub fn nodes_at(&self, address: SocketAddr) -> impl Iterator<Item = Incarnation> + '_ {
+        let there = move |peer: &Peer| peer.path == Some(address) || peer.addresses.contains(&address);
+        self.peers.iter().filter(move |(_, peer)| there(peer)).map(|(&node, _)| node)
+    }
+
     /// Where datagrams for this peer go; `None` until it has been heard.
     pub fn path(&self, node: Incarnation) -> Option<SocketAddr> {
         self.peers.get(&node)?.path

@@ -8,6 +8,7 @@ use decury_common::base::id::{GroupName, Incarnation, MessageId, UserName};
 use decury_common::endpoint::{Cause, MemberStatus, ViewInfo};
 use decury_common::order::OrderKind;
 
+use super::lab::Spec;
 use super::text::Text;
 
 /// One line of input.
@@ -51,6 +52,11 @@ pub enum Command {
         /// Which; the current one when missing.
         group: Option<GroupName>,
     },
+    /// Show the lab's faults, after a change if one is named.
+    Fault {
+        /// What to change.
+        change: Option<FaultChange>,
+    },
     /// Leave everything and end.
     Quit,
     /// Nothing to do: the front end knows the answer, which only takes its turn among the others.
@@ -67,6 +73,15 @@ pub enum Command {
         /// The same, for a person.
         text: String,
     },
+}
+
+/// A change of the lab's faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultChange {
+    /// One more rule.
+    Add(Spec),
+    /// No rules.
+    Clear,
 }
 
 /// What a session reports. `re` is the number of the input line that it answers.
@@ -164,6 +179,13 @@ pub enum Event {
         group: GroupName,
         /// By rank.
         members: Vec<MemberStatus>,
+    },
+    /// The lab's faults in force.
+    Faults {
+        /// The line.
+        re: Option<u64>,
+        /// In the order in which they were named.
+        rules: Vec<Spec>,
     },
     /// Help, as it was asked for.
     Help {

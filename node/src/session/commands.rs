@@ -6,9 +6,10 @@ use decury_common::base::time::Instant;
 use decury_common::endpoint::SendError;
 use decury_common::order::OrderKind;
 
+use super::lab::RULES_MAX;
 use super::place::{Leave, Place, Wish};
 use super::tracker_client::Ask;
-use super::{Command, ErrorCode, Event, Notice, Request, Session};
+use super::{Command, ErrorCode, Event, FaultChange, Notice, Request, Session};
 
 /// A command about one group: settled which, perhaps not yet possible.
 #[derive(Clone, Debug)]
@@ -43,6 +44,7 @@ impl Session {
                 let ask = self.tracker.ask(now, Ask::Groups);
                 self.listings.insert(ask, re);
             }
+            Command::Fault { change } => self.fault(now, re, change),
             Command::Help { topic, text } => self.tell(Event::Help { re, topic, text }),
             Command::Refuse { code, text } => self.error(re, code, text),
             Command::Quit => self.finish(now),
@@ -140,6 +142,18 @@ impl Session {
             Err(error @ SendError::Size) => self.error(re, ErrorCode::TooLong, error.to_string()),
             Err(SendError::NotAMember) => self.not_a_member(re, group),
         }
+    }
+
+    fn fault(&mut self, now: Instant, re: Option<u64>, change: Option<FaultChange>) {
+        match change {
+            Some(FaultChange::Add(rule)) if !self.lab.add(rule) => {
+                let text = format!("{RULES_MAX} faults are in force, as many as there can be; !fault clear");
+                return self.error(re, ErrorCode::BadCommand, text);
+            }
+            Some(FaultChange::Clear) => self.lab.clear(now),
+            Some(FaultChange::Add(_)) | None => {}
+        }
+        self.tell(Event::Faults { re, rules: self.lab.rules().to_vec() });
     }
 
     pub(super) fn compare_orders(

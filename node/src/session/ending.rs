@@ -110,6 +110,9 @@ impl Session {
         let udp = udp.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
         self.phase = Phase::Running;
         self.tell(Event::Ready { user, udp, tracker, incarnation });
+        if !self.lab.rules().is_empty() {
+            self.tell(Event::Faults { re: None, rules: self.lab.rules().to_vec() });
+        }
     }
 
     fn is_settled(&self) -> bool {

@@ -194,6 +194,7 @@ impl Session {
     fn handle_hint(&mut self, now: Instant, notice: tracker::Notice) {
         match notice {
             tracker::Notice::Contact { group, contact } => {
+                self.lab.meet(contact.incarnation, contact.name);
                 if self.places.contains_key(&group) {
                     self.endpoint.add_contacts(now, group, &[(contact.incarnation, contact.addresses)]);
                 }

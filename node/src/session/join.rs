@@ -72,6 +72,9 @@ impl Session {
         group: GroupName,
         result: Result<Joined, Failure>,
     ) {
+        for contact in result.iter().flat_map(|joined| &joined.contacts) {
+            self.lab.meet(contact.incarnation, contact.name);
+        }
         match (self.places.get(&group), result) {
             (Some(&Place::Asking(wish)), Ok(joined)) => self.enter(now, wish, joined),
             (Some(&Place::Asking(wish @ Wish { re: None, .. })), Err(Failure::Unavailable)) => {

@@ -16,6 +16,7 @@ mod commands;
 mod ending;
 mod events;
 mod join;
+mod lab;
 mod place;
 mod text;
 pub mod tracker_client;
@@ -31,12 +32,14 @@ use decury_common::endpoint::{self, Endpoint};
 use decury_common::machine::{Machine, Persist, StreamAction, StreamId, StreamMachine, Transmit, Wakeup};
 use decury_common::wire::membership::Addresses;
 
-pub use api::{Command, ErrorCode, Event, GroupSummary, Notice, Request};
+pub use api::{Command, ErrorCode, Event, FaultChange, GroupSummary, Notice, Request};
 pub use ending::Ending;
+pub use lab::{BadSpec, Source, Spec};
 pub use text::{Text, sanitise};
 
 use commands::Task;
 use ending::Phase;
+use lab::Lab;
 use place::Place;
 use tracker_client::TrackerClient;
 
@@ -60,6 +63,8 @@ pub struct Config {
     pub suspect_after: Duration,
     /// The seed of all back-offs.
     pub seed: u64,
+    /// The lab's faults that are in force from the start.
+    pub faults: Vec<Spec>,
     /// Input that can wait (a pipe) waits where a person is told `busy`.
     pub patient: bool,
 }
@@ -70,6 +75,7 @@ pub struct Session {
     config: Config,
     endpoint: Endpoint,
     tracker: TrackerClient,
+    lab: Lab,
     phase: Phase,
     places: BTreeMap<GroupName, Place>,
     /// Groups that took this node in when it was already on its way out: nothing of them is told.
@@ -89,7 +95,7 @@ pub struct Session {
 impl Session {
     /// A session that signs in at once and is in no group. [`Event::Ready`] follows within two seconds, or the
     /// session ends because the tracker refuses it.
-    pub fn new(config: Config, now: Instant) -> Session {
+    pub fn new(mut config: Config, now: Instant) -> Session {
         let endpoint = endpoint::Config {
             incarnation: config.incarnation,
             name: config.name,
@@ -106,6 +112,7 @@ impl Session {
             seed: config.seed.wrapping_add(1),
         };
         Session {
+            lab: Lab::new(std::mem::take(&mut config.faults), config.seed.wrapping_add(2)),
             config,
             endpoint: Endpoint::new(endpoint, now),
             tracker: TrackerClient::new(tracker, now),
@@ -152,7 +159,16 @@ impl Session {
     fn own_timeout(&self) -> Option<Wakeup> {
         let places = self.places.values().filter_map(Session::place_timeout);
         let next = places.min_by_key(|wakeup| wakeup.at);
-        Wakeup::earliest(self.phase_timeout(), next)
+        [self.phase_timeout(), self.lab.poll_timeout()].into_iter().fold(next, Wakeup::earliest)
+    }
+
+    /// The people who are known to be at an address, if the lab must know.
+    fn people_at(&self, address: SocketAddr) -> Vec<UserName> {
+        if !self.lab.names_people() {
+            return Vec::new();
+        }
+        let names = |node| [self.endpoint.name_of(node), self.lab.name_of(node)];
+        self.endpoint.nodes_at(address).flat_map(names).flatten().collect()
     }
 
     /// Queues an event; after the last one there is none.
@@ -173,10 +189,16 @@ impl Session {
 
 impl Machine for Session {
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &mut [u8]) {
-        self.endpoint.handle_datagram(now, from, bytes);
+        let people = self.people_at(from);
+        if self.lab.handle_datagram(now, from, &people, bytes) {
+            self.endpoint.handle_datagram(now, from, bytes);
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        while let Some((from, mut bytes)) = self.lab.poll_arrival(now) {
+            self.endpoint.handle_datagram(now, from, &mut bytes);
+        }
         if self.endpoint.poll_timeout().is_some_and(|wakeup| wakeup.at <= now) {
             self.endpoint.handle_timeout(now);
         }

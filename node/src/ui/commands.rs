@@ -6,7 +6,7 @@ use std::str::FromStr;
 use decury_common::base::id::GroupName;
 use decury_common::order::OrderKind;
 
-use crate::session::{Command, ErrorCode};
+use crate::session::{BadSpec, Command, ErrorCode, FaultChange};
 
 /// A line that was not understood: the code, and a sentence for the person.
 pub(super) type Refusal = (ErrorCode, String);
@@ -79,6 +79,16 @@ static COMMANDS: &[Spec] = &[
         }),
     },
     Spec {
+        names: &["fault"],
+        usage: "!fault [SPEC|clear]",
+        about: "the lab: delay, lose, double or cut what arrives; alone, show what is in force",
+        example: "!fault from=ann,delay=500ms,jitter=100ms,loss=0.1",
+        parse: Some(|mut arguments| {
+            let change = arguments.words.next().map(|word| arguments.fault_change(word)).transpose()?;
+            arguments.end(Command::Fault { change })
+        }),
+    },
+    Spec {
         names: &["help"],
         usage: "!help [COMMAND]",
         about: "this list, or one command with an example",
@@ -105,7 +115,6 @@ static COMMANDS: &[Spec] = &[
     later(&["info"], "!info ID", "how far a message has come with each member"),
     later(&["s", "stats"], "!s", "figures"),
     later(&["peer"], "!peer ADDR", "try a further peer"),
-    later(&["fault"], "!fault SPEC|clear", "the lab's faults"),
     later(&["text"], "!text \"JSON string\"", "text with line breaks"),
     later(&["logout"], "!logout", "sign out and quit"),
     later(&["delete"], "!delete NAME", "delete the account"),
@@ -160,6 +169,13 @@ impl Arguments<'_> {
             Some(Ok(order @ (OrderKind::Fifo | OrderKind::Causal | OrderKind::Total))) => Ok(Some(order)),
             Some(Ok(order)) => Err(not_yet(order.as_str(), "an order")),
             Some(Err(_)) => Err(self.wrong("an order is fifo, causal or total")),
+        }
+    }
+
+    fn fault_change(&self, word: &str) -> Result<FaultChange, Refusal> {
+        match word {
+            "clear" => Ok(FaultChange::Clear),
+            spec => spec.parse().map(FaultChange::Add).map_err(|bad: BadSpec| self.wrong(&bad.to_string())),
         }
     }
 

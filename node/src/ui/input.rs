@@ -51,6 +51,7 @@ mod tests {
     use decury_common::order::OrderKind;
 
     use super::*;
+    use crate::session::FaultChange;
 
     fn parsed(line: &str) -> Command {
         parse(Line::Whole(line.as_bytes())).unwrap()
@@ -70,6 +71,7 @@ mod tests {
     #[test]
     fn commands_are_understood_in_all_their_spellings() {
         let lobby = "lobby".parse().unwrap();
+        let ann_is_cut = "from=ann,cut".parse().unwrap();
         let join = |order| Command::Join { group: lobby, order };
         for (line, command) in [
             ("!j lobby", join(None)),
@@ -84,6 +86,9 @@ mod tests {
             ("!lm lobby", Command::Members { group: Some(lobby) }),
             ("!e", Command::Leave { group: None }),
             ("/leave lobby", Command::Leave { group: Some(lobby) }),
+            ("!fault", Command::Fault { change: None }),
+            ("/fault clear", Command::Fault { change: Some(FaultChange::Clear) }),
+            ("!fault from=ann,cut", Command::Fault { change: Some(FaultChange::Add(ann_is_cut)) }),
             ("!q", Command::Quit),
             ("/quit\r", Command::Quit),
         ] {
@@ -145,6 +150,10 @@ mod tests {
             ("!j lobby safe", ErrorCode::NotInThisVersion, "safe"),
             ("!w", ErrorCode::BadCommand, "usage: !w GROUP"),
             ("!g all", ErrorCode::BadCommand, "usage: !g"),
+            ("!fault delay=5", ErrorCode::BadCommand, "as in 500ms"),
+            ("!fault loss=10%", ErrorCode::BadCommand, "a fraction from 0 to 1"),
+            ("!fault off", ErrorCode::BadCommand, "usage: !fault [SPEC|clear]"),
+            ("!fault cut now", ErrorCode::BadCommand, "now is too much"),
             ("!q now", ErrorCode::BadCommand, "usage: !q"),
             ("!help nothing", ErrorCode::BadCommand, "there is no command !nothing"),
         ] {
@@ -152,8 +161,10 @@ mod tests {
             assert_eq!(got, code, "{line}");
             assert!(text.contains(hint), "{line}: {text}");
         }
-        let (_, text) = refused(format!("!{}", "x".repeat(60_000)).as_bytes());
-        assert!(text.len() < 200);
+        for long in ["!", "!fault "] {
+            let (_, text) = refused(format!("{long}{}", "x".repeat(60_000)).as_bytes());
+            assert!(text.len() < 250);
+        }
     }
 
     #[test]

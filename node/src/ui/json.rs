@@ -11,7 +11,7 @@ use decury_common::endpoint::{Cause, MemberStatus, Reached, ViewInfo};
 use serde::{Serialize, Serializer};
 
 use super::FrontEnd;
-use crate::session::{Event, GroupSummary};
+use crate::session::{Event, GroupSummary, Spec};
 
 /// The front end for programs.
 #[derive(Debug)]
@@ -102,6 +102,9 @@ enum Fields<'a> {
         group: GroupName,
         members: Vec<Member>,
     },
+    Fault {
+        rules: Vec<String>,
+    },
     Help {
         command: Option<&'static str>,
         text: &'a str,
@@ -175,6 +178,9 @@ fn fields(event: &Event) -> (&'static str, Option<u64>, Fields<'_>) {
         Event::Members { re, group, members } => {
             let members = members.iter().map(member).collect();
             ("members", *re, Fields::Members { group: *group, members })
+        }
+        Event::Faults { re, rules } => {
+            ("fault", *re, Fields::Fault { rules: rules.iter().map(Spec::to_string).collect() })
         }
         Event::Help { re, topic, text } => ("help", *re, Fields::Help { command: *topic, text }),
         Event::Notice { re, notice } => {
@@ -349,6 +355,11 @@ mod tests {
                 Event::Members { re: Some(2), group, members },
                 &format!(r#""members","at":7,"re":2,"group":"lobby",{rest}"#),
             ),
+            (
+                Event::Faults { re: Some(5), rules: vec![name("from=bob,delay=5s"), name("cut")] },
+                r#""fault","at":7,"re":5,"rules":["from=bob,delay=5s","cut"]"#,
+            ),
+            (Event::Faults { re: Some(6), rules: vec![] }, r#""fault","at":7,"re":6,"rules":[]"#),
             (
                 Event::Help { re: Some(9), topic: Some("j"), text: "x".into() },
                 r#""help","at":7,"re":9,"command":"j","text":"x""#,

@@ -8,7 +8,7 @@ use decury_common::endpoint::{Cause, MemberStatus, Reached};
 
 use super::FrontEnd;
 use super::model::Model;
-use crate::session::{Event, GroupSummary};
+use crate::session::{Event, GroupSummary, Spec};
 
 /// The front end for people at a plain terminal, and for pipes.
 #[derive(Debug)]
@@ -70,6 +70,7 @@ impl<M: Write, T: Write> LineMode<M, T> {
             }
             Event::Groups { groups, .. } => Some(groups_listed(groups)),
             Event::Members { group, members, .. } => Some(members_listed(*group, members)),
+            Event::Faults { rules, .. } => Some(faults_listed(rules)),
             Event::Help { text, .. } => Some(text.clone()),
             Event::Notice { notice, .. } => Some(notice.to_string()),
             Event::Error { re, text, .. } => Some(number(re) + text),
@@ -148,6 +149,14 @@ fn members_listed(group: GroupName, members: &[MemberStatus]) -> String {
     };
     let lines: Vec<String> = members.iter().map(line).collect();
     format!("in #{group}:\n  {}", lines.join("\n  "))
+}
+
+fn faults_listed(rules: &[Spec]) -> String {
+    if rules.is_empty() {
+        return "no faults are in force".to_owned();
+    }
+    let lines: Vec<String> = rules.iter().map(Spec::words).collect();
+    format!("faults in force, on what arrives (!fault clear ends them):\n  {}", lines.join("\n  "))
 }
 
 #[cfg(test)]
@@ -266,6 +275,8 @@ mod tests {
             Event::Groups { re: None, groups: vec![summary] },
             Event::Members { re: None, group, members },
             Event::Notice { re: None, notice: Notice::PeerBack { group, user: name("bob") } },
+            Event::Faults { re: None, rules: vec![name("from=bob,delay=5s"), name("loss=0.1")] },
+            Event::Faults { re: None, rules: vec![] },
             Event::Bye { sent: 1, received: 2 },
         ];
         assert_eq!(
@@ -275,6 +286,9 @@ mod tests {
              groups (!j GROUP joins one):\n  #lobby (fifo, 2 of 10)\n\
              in #lobby:\n  ann (you)\n\
              bob is heard again in #lobby\n\
+             faults in force, on what arrives (!fault clear ends them):\n  \
+             from bob: 5s later\n  from anybody: 10% lost\n\
+             no faults are in force\n\
              bye: 1 sent, 2 received\n"
         );
     }

@@ -25,6 +25,7 @@ fn wrong_usage_ends_with_2_and_says_why() {
         (&["--name", "ann", "--ui", "tui"], "not in this version"),
         (&["--name", "ann", "--web", "127.0.0.1:8000"], "not in this version"),
         (&["--name", "ann", "--tracker", "nowhere"], "HOST:PORT"),
+        (&["--name", "ann", "--fault", "loss=2"], "a fraction from 0 to 1"),
     ] {
         let (code, stderr) = outcome(arguments);
         assert_eq!(code, Some(2), "{arguments:?}");

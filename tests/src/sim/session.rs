@@ -183,6 +183,7 @@ impl SessionHost {
             Event::Current { re, .. }
             | Event::Groups { re, .. }
             | Event::Members { re, .. }
+            | Event::Faults { re, .. }
             | Event::Help { re, .. } => {
                 self.answered(re);
             }
@@ -260,6 +261,7 @@ fn start(boot: &Boot, trackers: &[SocketAddr], suspect_after: Duration) -> Sessi
         trackers: trackers.to_vec(),
         suspect_after,
         seed: boot.seed,
+        faults: Vec::new(),
         patient: true,
     };
     Session::new(config, boot.now)

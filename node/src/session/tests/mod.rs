@@ -1,5 +1,6 @@
 mod ending;
 mod groups;
+mod lab;
 mod world;
 
 use std::time::Duration;

@@ -10,7 +10,7 @@ use decury_common::base::time::Instant;
 use decury_common::machine::{Machine as _, StreamAction, StreamId, StreamMachine as _, Wakeup};
 use decury_tracker::server::{self, Server};
 
-use crate::session::{Command, Config, Event, Request, Session};
+use crate::session::{Command, Config, Event, FaultChange, Request, Session};
 
 /// How long a datagram is under way.
 const DELAY: Duration = Duration::from_millis(1);
@@ -47,6 +47,14 @@ pub(super) fn tracker_address() -> SocketAddr {
 
 /// The command on a line. (The real parser is a layer above.)
 fn command(line: &str) -> Command {
+    if let Some(change) = line.strip_prefix("!fault") {
+        let change = match change.trim() {
+            "" => None,
+            "clear" => Some(FaultChange::Clear),
+            spec => Some(FaultChange::Add(spec.parse().unwrap())),
+        };
+        return Command::Fault { change };
+    }
     let mut words = line.split(' ');
     let first = words.next();
     let named = words.next().and_then(|name| name.parse().ok());
@@ -93,6 +101,11 @@ impl World {
     }
 
     pub(super) fn add(&mut self, name: &str, patient: bool) -> usize {
+        self.add_in_lab(name, patient, &[])
+    }
+
+    /// One with faults from the start.
+    pub(super) fn add_in_lab(&mut self, name: &str, patient: bool, faults: &[&str]) -> usize {
         let node = self.nodes.len();
         let config = Config {
             name: name.parse().unwrap(),
@@ -101,6 +114,7 @@ impl World {
             trackers: vec![tracker_address()],
             suspect_after: Duration::from_secs(2),
             seed: node as u64,
+            faults: faults.iter().map(|fault| fault.parse().unwrap()).collect(),
             patient,
         };
         let session = Session::new(config, self.now);
@@ -320,6 +334,7 @@ pub(super) fn answered(event: &Event) -> Option<u64> {
         | Event::Sent { re, .. }
         | Event::Groups { re, .. }
         | Event::Members { re, .. }
+        | Event::Faults { re, .. }
         | Event::Help { re, .. }
         | Event::Notice { re, .. }
         | Event::Error { re, .. } => *re,
