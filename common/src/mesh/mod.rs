@@ -185,7 +185,9 @@ impl Mesh {
     pub fn poll_hello(&mut self, now: Instant, node: Incarnation) -> Option<Hello> {
         let peer = self.peers.get_mut(&node)?;
         peer.hello_due().filter(|&due| due <= now)?;
-        let probe = !peer.is_mutual(now, self.pace * 3);
+        // The newest proof is as old as a round trip: on a slow line that alone is no reason to ask for another.
+        let slow = peer.rtt.map_or(Duration::ZERO, |rtt| rtt.timeout() + self.pace);
+        let probe = !peer.is_mutual(now, slow.max(self.pace * 3));
         Some(peer.hello(now, self.pace, probe))
     }
 

@@ -112,3 +112,34 @@ fn an_echo_of_a_heartbeat_from_before_it_forgot_the_peer_measures_nothing() {
     pair.run(ms(3000));
     assert!(pair.a.rtt(B).is_none_or(|rtt| rtt.smoothed < ms(100)), "{:?}", pair.a.rtt(B));
 }
+
+#[test]
+fn on_a_slow_line_heartbeats_do_not_multiply() {
+    let slow = ms(3000);
+    let mut pair = Pair::new();
+    (pair.a, pair.b) = (Mesh::new(ms(30_000)), Mesh::new(ms(30_000)));
+    pair.a.want(Instant::ZERO, B, &[address(2)]);
+    pair.b.want(Instant::ZERO, A, &[address(1)]);
+    let mut under_way = std::collections::VecDeque::new();
+    let mut sent = 0;
+    for step in 0..120_000 {
+        let now = Instant::ZERO + ms(step);
+        let mut from_a: Vec<Hello> = pair.a.poll_hello(now, B).into_iter().collect();
+        from_a.extend(std::iter::from_fn(|| pair.a.poll_probe(now)).map(|(_, _, hello)| hello));
+        // In a minute both know how slow the line is.
+        sent += if step >= 60_000 { from_a.len() } else { 0 };
+        under_way.extend(from_a.into_iter().map(|hello| (now + slow, hello)));
+        while let Some((_, hello)) = under_way.pop_front_if(|(at, _)| *at <= now) {
+            pair.b.handle_heard(now, A, address(1));
+            pair.b.handle_hello(now, A, &hello);
+        }
+        Pair::step(now, B, &mut pair.b, &mut pair.a, true, A);
+        for mesh in [&mut pair.a, &mut pair.b] {
+            mesh.handle_timeout(now);
+            let events = std::iter::from_fn(|| mesh.poll_event());
+            assert!(events.into_iter().all(|event| matches!(event, MeshEvent::Met(_))));
+        }
+    }
+    // One every 250 ms.
+    assert!((230..=250).contains(&sent), "{sent} in a minute");
+}
