@@ -1,5 +1,6 @@
 //! What a group tells the application, as data.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -190,6 +191,43 @@ pub struct Held {
     pub id: MessageId,
     /// Who sent it.
     pub from: UserName,
-    /// It needs message number `.1` in this view of that member first.
-    pub waits_for: (UserName, u64),
+    /// What it cannot be delivered without.
+    pub waits_for: WaitsFor,
+}
+
+/// What a message waits for. (As text: `ann-7`, `cid's proposal`.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// Another message: its sender, and its number.
+    Message(UserName, Number),
+    /// `total`: the place that this member proposes for it.
+    Proposal(UserName),
+    /// `total`: the place that this member, its sender, decides.
+    Decision(UserName),
+    /// The end of a change of view: until then nothing is delivered.
+    View,
+    /// What was said before I came.
+    Past,
+}
+
+/// The number of a message that has not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number {
+    /// Among all that its sender has sent to the group, from 1.
+    Count(u64),
+    /// Among those sent in the current view, from 1: nothing that its sender said is known yet.
+    InView(u64),
+}
+
+impl fmt::Display for WaitsFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WaitsFor::Message(of, Number::Count(count)) => write!(f, "{of}-{count}"),
+            WaitsFor::Message(of, Number::InView(index)) => write!(f, "{of}'s message {index} in this view"),
+            WaitsFor::Proposal(of) => write!(f, "{of}'s proposal"),
+            WaitsFor::Decision(of) => write!(f, "{of}'s decision"),
+            WaitsFor::View => f.write_str("the change of view"),
+            WaitsFor::Past => f.write_str("what was said before"),
+        }
+    }
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::history::{Entry, History};
-use super::{Event, Held};
+use super::history::{Entry, History, Known};
+use super::{Event, Held, Number, WaitsFor};
 use crate::base::id::{GroupName, Incarnation, MemberId, MessageId, Rank, UserName, ViewId};
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
 use crate::membership::{Prior, View};
 use crate::mesh::{Mesh, Rtt};
 use crate::multicast::Multicast;
-use crate::order::{Clock, Order, OrderKind, OrderReport, Ordered};
+use crate::order::{Awaited, Clock, Order, OrderKind, OrderReport, Ordered};
 use crate::wire::membership::{Holdings, PriorCut};
 use crate::wire::multicast::Head;
 use crate::wire::{Frame, Packer, Section};
@@ -164,13 +164,41 @@ impl Live {
         last.map(|(&sender, &count)| MessageId { sender, count })
     }
 
-    pub(super) fn held(&self) -> Vec<Held> {
-        let held = self.order.held().into_iter().map(|held| Held {
-            id: MessageId { sender: self.members[held.sender], count: held.count },
-            from: self.names[held.sender],
-            waits_for: (self.names[held.waits_for.0], held.waits_for.1),
+    /// What is received and not delivered, by sender. `before`: the last message of each member
+    /// that was sent before this view.
+    pub(super) fn held(&self, before: &Known) -> Vec<Held> {
+        let ordered = self.order.held().into_iter().map(|held| {
+            let waits_for = match held.waits_for {
+                Awaited::Message(of, index) => self.message(of, index, before),
+                Awaited::Proposal(_) | Awaited::Decision(_) if self.multicast.is_frozen() => WaitsFor::View,
+                Awaited::Proposal(of) => WaitsFor::Proposal(self.names[of]),
+                Awaited::Decision(of) => WaitsFor::Decision(self.names[of]),
+            };
+            (held.sender, held.count, waits_for)
+        });
+        let beyond = self.multicast.beyond_gaps();
+        let beyond =
+            beyond.map(|(sender, count, lacks)| (sender, count, self.message(sender, lacks, before)));
+        let frozen = self.multicast.unread().filter(|_| self.multicast.is_frozen());
+        let frozen = frozen.map(|(sender, count)| (sender, count, WaitsFor::View));
+        let mut all: Vec<(Rank, u64, WaitsFor)> = ordered.chain(beyond).chain(frozen).collect();
+        all.sort_by_key(|&(sender, count, _)| (sender, count));
+        let held = all.into_iter().map(|(sender, count, waits_for)| Held {
+            id: MessageId { sender: self.members[sender], count },
+            from: self.names[sender],
+            waits_for,
         });
         held.collect()
+    }
+
+    /// A message that has not come, by its sender's own count if that can be known.
+    fn message(&self, of: Rank, index: u64, before: &Known) -> WaitsFor {
+        let before = self.multicast.sent_before(of).or_else(|| before.get(&self.members[of]).copied());
+        let number = match before.and_then(|before| before.checked_add(index)) {
+            Some(count) => Number::Count(count),
+            None => Number::InView(index),
+        };
+        WaitsFor::Message(self.names[of], number)
     }
 
     fn entry(&mut self, ordered: &Ordered) -> Entry {

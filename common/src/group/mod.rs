@@ -28,7 +28,7 @@ use crate::order::OrderKind;
 use crate::wire::membership::{Addresses, Member, Refusal};
 use crate::wire::{Frame, Packer, Section};
 pub use conversation::Conversation;
-pub use event::{Cause, Event, Held, MemberStatus, Reached, SendError, ViewInfo};
+pub use event::{Cause, Event, Held, MemberStatus, Number, Reached, SendError, ViewInfo, WaitsFor};
 use history::History;
 pub use history::Known;
 use leaving::Stage;
@@ -70,6 +70,8 @@ pub struct Group {
     /// What this node knew when it joined: it had been in the group before.
     former: Known,
     known: Known,
+    /// The last message of each member of the view that was sent before it, as far as is known; 0 for none.
+    before: Known,
     /// Counters of the views before the current one.
     past: Counters,
     now: Instant,
@@ -99,6 +101,7 @@ impl Group {
             history: History::new(settings.history),
             catch_up: None,
             known: former.clone(),
+            before: Known::new(),
             former,
             past: Counters::default(),
             now,
@@ -352,7 +355,13 @@ impl Group {
 
     /// What is received, not delivered, and what it waits for.
     pub fn held(&self) -> Vec<Held> {
-        self.live.as_ref().map(Live::held).unwrap_or_default()
+        let delivered = self.events.iter().filter_map(|event| match *event {
+            Event::Message { id, from, .. } => Some(Held { id, from, waits_for: WaitsFor::Past }),
+            _ => None,
+        });
+        let mut all: Vec<Held> = delivered.filter(|_| self.catch_up.is_some()).collect();
+        all.extend(self.live.iter().flat_map(|live| live.held(&self.before)));
+        all
     }
 
     /// Counters over all views.
@@ -393,6 +402,7 @@ impl Group {
                 live.finish(now, self.name, cut, (&mut self.events, &mut self.history));
             }
             history::note(&mut self.known, live.known());
+            history::note(&mut self.before, live.known());
             self.past = self.past.plus(live.multicast.counters());
         }
         if installed.out {
@@ -400,8 +410,13 @@ impl Group {
             return;
         }
         let order = (self.membership.order(), installed.position);
-        self.live = Live::new(now, mesh, &installed.view, self.membership.me().id, order);
         let first = !std::mem::replace(&mut self.joined, true);
+        self.live = Live::new(now, mesh, &installed.view, self.membership.me().id, order);
+        if !first && !installed.merged {
+            let fresh = installed.view.members.iter().filter(|m| installed.joined.contains(&m.name));
+            history::note(&mut self.before, fresh.map(|m| MessageId { sender: m.id, count: 0 }));
+        }
+        self.before.retain(|&member, _| installed.view.contains(member));
         if first {
             self.catch_up = CatchUp::new(now, &installed.view, self.membership.me().id);
         } else if !installed.joined.is_empty() {

@@ -149,6 +149,7 @@ impl Group {
         match told {
             Told::All(view, entries) => {
                 self.history.put_before(&entries);
+                history::note(&mut self.before, entries.iter().map(|entry| entry.id));
                 let former = std::mem::take(&mut self.former);
                 let is_new =
                     |entry: &&Entry| former.get(&entry.id.sender).is_none_or(|&n| n < entry.id.count);

@@ -17,6 +17,7 @@ mod answers;
 mod change;
 mod flight;
 mod fragments;
+mod held;
 mod output;
 mod ranges;
 mod receive_window;

@@ -192,16 +192,9 @@ impl ReceiveWindow {
 
     pub(super) fn holding(&self) -> Holding {
         let (mut messages, mut ends) = (Ranges::default(), Vec::new());
-        for (first, last) in self.beyond.iter() {
-            let mut start = None;
-            for seq in first..=last {
-                let Some(slot) = self.ring.get(seq) else { continue };
-                start = slot.head.as_ref().map(|head| (seq, head.count)).or(start);
-                if let Some((start, count)) = start.take_if(|_| slot.last) {
-                    messages.insert_range(start, seq);
-                    ends.push((seq, count));
-                }
-            }
+        for (first, last, count) in self.whole_beyond() {
+            messages.insert_range(first, last);
+            ends.push((last, count));
         }
         let count_at = |end| ends.iter().find(|&&(seq, _)| seq == end).map_or(0, |&(_, count)| count);
         Holding {
@@ -211,6 +204,30 @@ impl ReceiveWindow {
             beyond: messages.to_spans(self.whole),
             counts: messages.iter().map(|(_, last)| count_at(last)).collect(),
         }
+    }
+
+    /// The whole messages beyond the contiguous prefix: first and last fragment, and its sender's count.
+    pub(super) fn whole_beyond(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
+        self.beyond.iter().flat_map(move |(first, last)| {
+            let mut start = None;
+            (first..=last).filter_map(move |seq| {
+                let slot = self.ring.get(seq)?;
+                start = slot.head.as_ref().map(|head| (seq, head.count)).or(start);
+                let (start, count) = start.take_if(|_| slot.last)?;
+                Some((start, seq, count))
+            })
+        })
+    }
+
+    /// Its sender's counts of the whole messages that were not handed out though nothing before them is missing.
+    pub(super) fn unread(&self) -> impl Iterator<Item = u64> + '_ {
+        let slots = (self.handed + 1..=self.whole).filter_map(|seq| self.ring.get(seq));
+        slots.filter_map(|slot| slot.head.as_ref()).map(|head| head.count)
+    }
+
+    /// How many whole messages the contiguous prefix has, and the last one's number among all of its sender.
+    pub(super) fn messages(&self) -> (u64, u64) {
+        self.messages
     }
 
     #[cfg(test)]

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::clock::{self, Clock};
-use super::{HeldMessage, Ordered};
+use super::{Awaited, HeldMessage, Ordered};
 use crate::base::id::Rank;
 use crate::multicast::Arrived;
 use crate::wire::multicast::Deps;
@@ -89,6 +89,7 @@ impl Causal {
             let before = (sender, pending.index - 1);
             let behind = (before.1 > self.delivered[sender]).then_some(before);
             let waits_for = lacking(sender, &pending.clock, &self.delivered).or(behind)?;
+            let waits_for = Awaited::Message(waits_for.0, waits_for.1);
             Some(HeldMessage { sender, index: pending.index, count: pending.count, waits_for })
         })
     }

@@ -60,8 +60,19 @@ pub struct HeldMessage {
     pub index: u64,
     /// The how-manieth of its sender in the group, from 1.
     pub count: u64,
-    /// The message without which it cannot be delivered: whose, and its index.
-    pub waits_for: (Rank, u64),
+    /// What it cannot be delivered without.
+    pub waits_for: Awaited,
+}
+
+/// What a message waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Another message: whose, and its index.
+    Message(Rank, u64),
+    /// `total`: the place that this member proposes for it.
+    Proposal(Rank),
+    /// `total`: the place that this member, its sender, decides.
+    Decision(Rank),
 }
 
 /// The order of one view.
@@ -151,7 +162,7 @@ impl Order {
         match &self.rule {
             Rule::Fifo(_) => Vec::new(),
             Rule::Causal(causal) => causal.held().collect(),
-            Rule::Total(total) => total.held().collect(),
+            Rule::Total(total) => total.held(),
         }
     }
 

@@ -48,8 +48,8 @@ fn an_answer_waits_for_its_question_and_says_so() {
     third.accept(message(1, 2, &[]));
     assert_eq!(drain(&mut third), []);
     let held: Vec<HeldMessage> = third.held();
-    assert_eq!(held[0], HeldMessage { sender: 1, index: 1, count: 101, waits_for: (0, 1) });
-    assert_eq!(held[1].waits_for, (0, 1), "the second has the first one's dependencies");
+    assert_eq!(held[0], HeldMessage { sender: 1, index: 1, count: 101, waits_for: Awaited::Message(0, 1) });
+    assert_eq!(held[1].waits_for, Awaited::Message(0, 1), "the second has the first one's dependencies");
     third.accept(question);
     let delivered: Vec<Ordered> = std::iter::from_fn(|| third.poll_deliver()).collect();
     assert_eq!(delivered[0].clock[..], [1, 0, 0]);
@@ -91,7 +91,7 @@ fn hostile_dependencies_stall_their_own_sender_at_most() {
     order.accept(message(1, 2, &[(2, u64::MAX)]));
     order.accept(message(2, 1, &[]));
     assert_eq!(drain(&mut order), [(2, 1)]);
-    assert_eq!(order.held()[0].waits_for, (2, u64::MAX));
+    assert_eq!(order.held()[0].waits_for, Awaited::Message(2, u64::MAX));
 }
 
 /// A run of `members` members that send and receive at random; checks every delivery against the full past of its

@@ -277,8 +277,7 @@ impl Program for EndpointHost {
                 let _ = write!(text, "\n      {} {:?} rtt {:?}", member.id, member.reached, member.rtt);
             }
             for held in self.endpoint.held(*group).iter().take(10) {
-                let (from, count) = held.waits_for;
-                let _ = write!(text, "\n      holds {} for {from}#{count}", held.id);
+                let _ = write!(text, "\n      holds {} for {}", held.id, held.waits_for);
             }
         }
         text

@@ -20,7 +20,7 @@ mod tests;
 pub(super) use change::decide;
 
 use super::clock::{self, Clock};
-use super::{HeldMessage, Ordered};
+use super::{Awaited, HeldMessage, Ordered};
 use crate::base::id::Rank;
 use crate::base::limits::WINDOW_SLOTS;
 use crate::multicast::Arrived;
@@ -255,20 +255,35 @@ impl Total {
         }
     }
 
-    pub(super) fn held(&self) -> impl Iterator<Item = HeldMessage> + '_ {
+    /// The first in the queue waits for its place, the others wait for the first.
+    pub(super) fn held(&self) -> Vec<HeldMessage> {
         let first = |(rank, stream): (Rank, &Stream)| {
-            let pending = stream.front()?;
-            Some((self.place(rank, pending.index)?.0, rank, pending.index))
+            let index = stream.front()?.index;
+            let (stamp, is_final) = self.place(rank, index)?;
+            Some(((stamp, rank, index), is_final))
         };
-        let least = self.streams.iter().enumerate().filter_map(first).min();
+        let Some(((_, rank, index), false)) = self.streams.iter().enumerate().filter_map(first).min() else {
+            return Vec::new();
+        };
         let all = self.streams.iter().enumerate();
         let all = all.flat_map(|(rank, stream)| stream.pending().map(move |pending| (rank, pending)));
-        all.map(move |(sender, pending)| HeldMessage {
+        let held = all.map(|(sender, pending)| HeldMessage {
             sender,
             index: pending.index,
             count: pending.count,
-            waits_for: least.map_or((sender, pending.index), |(_, rank, index)| (rank, index)),
-        })
+            waits_for: match (sender, pending.index) == (rank, index) {
+                true => self.lacks(rank, index),
+                false => Awaited::Message(rank, index),
+            },
+        });
+        held.collect()
+    }
+
+    /// What a message lacks that has no final place here: the sender decides when all have proposed.
+    fn lacks(&self, sender: Rank, index: u64) -> Awaited {
+        let mut others = self.proposed.iter().enumerate().filter(|&(rank, _)| rank != self.me);
+        let silent = others.find(|(_, runs)| runs.upto() < index).filter(|_| sender == self.me);
+        silent.map_or(Awaited::Decision(sender), |(rank, _)| Awaited::Proposal(rank))
     }
 
     pub(super) fn refused(&self) -> u64 {

@@ -201,3 +201,29 @@ fn hostile_counters_and_ranks_are_ignored() {
     tell_all(&mut all);
     assert_eq!(delivered(&mut all[1]), [(0, 1)]);
 }
+
+#[test]
+fn the_first_in_the_queue_says_whose_proposal_or_decision_it_lacks_and_the_others_wait_for_it() {
+    let lacks = |total: &Total| -> Vec<(Rank, u64, Awaited)> {
+        total.held().into_iter().map(|held| (held.sender, held.index, held.waits_for)).collect()
+    };
+    let mut all = members(3);
+    let messages = [message(&mut all[0]), message(&mut all[0])];
+    for rank in [0, 1] {
+        messages.iter().for_each(|message| all[rank].accept(message.clone()));
+    }
+    tell(&mut all, 1, 0);
+    let behind = (0, 2, Awaited::Message(0, 1));
+    assert_eq!(lacks(&all[0]), [(0, 1, Awaited::Proposal(2)), behind]);
+    assert_eq!(lacks(&all[1]), [(0, 1, Awaited::Decision(0)), behind]);
+    messages.iter().for_each(|message| all[2].accept(message.clone()));
+    tell(&mut all, 2, 0);
+    // Decided, and not announced.
+    assert_eq!(lacks(&all[0]), [(0, 1, Awaited::Decision(0)), behind]);
+    tell(&mut all, 0, 1);
+    tell(&mut all, 0, 2);
+    for total in &mut all {
+        assert_eq!(delivered(total), [(0, 1), (0, 2)]);
+        assert_eq!(lacks(total), []);
+    }
+}
