@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use decury_common::base::id::{GroupName, Incarnation, MessageId, UserName};
-use decury_common::endpoint::{Cause, MemberStatus, ViewInfo};
+use decury_common::endpoint::{Cause, Held, MemberStatus, ViewInfo};
 use decury_common::order::OrderKind;
 
 use super::lab::Spec;
@@ -44,6 +44,11 @@ pub enum Command {
     Groups,
     /// List a group's members.
     Members {
+        /// Which; the current one when missing.
+        group: Option<GroupName>,
+    },
+    /// Tell what is held back in a group, and what it waits for.
+    Why {
         /// Which; the current one when missing.
         group: Option<GroupName>,
     },
@@ -179,6 +184,15 @@ pub enum Event {
         group: GroupName,
         /// By rank.
         members: Vec<MemberStatus>,
+    },
+    /// What is received in a group and not delivered yet.
+    Held {
+        /// The line.
+        re: Option<u64>,
+        /// The group.
+        group: GroupName,
+        /// By sender, each sender's in order.
+        waiting: Vec<Held>,
     },
     /// The lab's faults in force.
     Faults {

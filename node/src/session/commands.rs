@@ -26,6 +26,7 @@ enum Action {
     Switch,
     Say(Bytes),
     Members,
+    Why,
     Leave,
 }
 
@@ -39,6 +40,7 @@ impl Session {
             Command::Switch { group } => self.act(now, Task { re, group, action: Action::Switch }),
             Command::Say { text } => self.act_on(now, re, None, Action::Say(text)),
             Command::Members { group } => self.act_on(now, re, group, Action::Members),
+            Command::Why { group } => self.act_on(now, re, group, Action::Why),
             Command::Leave { group } => self.act_on(now, re, group, Action::Leave),
             Command::Groups => {
                 let ask = self.tracker.ask(now, Ask::Groups);
@@ -116,6 +118,10 @@ impl Session {
             Action::Members => {
                 let members = self.endpoint.members(group);
                 self.tell(Event::Members { re, group, members });
+            }
+            Action::Why => {
+                let waiting = self.endpoint.held(group);
+                self.tell(Event::Held { re, group, waiting });
             }
             Action::Leave => {
                 self.current = self.current.filter(|current| *current != group);

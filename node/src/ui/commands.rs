@@ -69,6 +69,16 @@ static COMMANDS: &[Spec] = &[
         }),
     },
     Spec {
+        names: &["why"],
+        usage: "!why [GROUP]",
+        about: "what is held back in a group (the current one if none is named), and what it waits for",
+        example: "!why",
+        parse: Some(|mut arguments| {
+            let group = arguments.group_or_none()?;
+            arguments.end(Command::Why { group })
+        }),
+    },
+    Spec {
         names: &["e", "leave"],
         usage: "!e [GROUP]",
         about: "leave a group (the current one if none is named)",
@@ -111,7 +121,6 @@ static COMMANDS: &[Spec] = &[
     later(&["h", "history"], "!h [GROUP] [N]", "what was said"),
     later(&["find"], "!find WORDS", "search in what was said"),
     later(&["send"], "!send USER|GROUP PATH", "send a file"),
-    later(&["why"], "!why", "what is held back, and what it waits for"),
     later(&["info"], "!info ID", "how far a message has come with each member"),
     later(&["s", "stats"], "!s", "figures"),
     later(&["peer"], "!peer ADDR", "try a further peer"),

@@ -84,6 +84,8 @@ mod tests {
             ("/g ", Command::Groups),
             ("!lm", Command::Members { group: None }),
             ("!lm lobby", Command::Members { group: Some(lobby) }),
+            ("!why", Command::Why { group: None }),
+            ("/why #lobby", Command::Why { group: Some(lobby) }),
             ("!e", Command::Leave { group: None }),
             ("/leave lobby", Command::Leave { group: Some(lobby) }),
             ("!fault", Command::Fault { change: None }),
@@ -169,9 +171,7 @@ mod tests {
 
     #[test]
     fn what_a_later_version_brings_is_refused_by_name() {
-        for line in
-            ["!p bob hi", "/msg bob hi", ">> bob: hi", "!u", "/list", "!why", "!s", "!text \"a\"", "!h 5"]
-        {
+        for line in ["!p bob hi", "/msg bob hi", ">> bob: hi", "!u", "/list", "!s", "!text \"a\"", "!h 5"] {
             let (code, text) = refused(line.as_bytes());
             assert_eq!(code, ErrorCode::NotInThisVersion, "{line}");
             assert!(text.ends_with("is not in this version"), "{line}: {text}");
@@ -188,7 +188,7 @@ mod tests {
             let Command::Help { topic: Some("j"), text } = parsed(line) else { panic!("{line}") };
             assert!(text.contains("example: !j lobby"));
         }
-        let Command::Help { topic: Some("why"), text } = parsed("!help why") else { panic!() };
+        let Command::Help { topic: Some("send"), text } = parsed("!help send") else { panic!() };
         assert!(text.contains("not in this version"));
     }
 

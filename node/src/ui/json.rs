@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use decury_common::base::id::{GroupName, MessageId, UserName};
-use decury_common::endpoint::{Cause, MemberStatus, Reached, ViewInfo};
+use decury_common::endpoint::{Cause, Held, MemberStatus, Reached, ViewInfo};
 use serde::{Serialize, Serializer};
 
 use super::FrontEnd;
@@ -102,6 +102,10 @@ enum Fields<'a> {
         group: GroupName,
         members: Vec<Member>,
     },
+    Held {
+        group: GroupName,
+        waiting: Vec<Waiting>,
+    },
     Fault {
         rules: Vec<String>,
     },
@@ -143,6 +147,15 @@ struct Member {
     rtt_us: Option<u128>,
 }
 
+#[derive(Serialize)]
+struct Waiting {
+    #[serde(serialize_with = "display")]
+    id: MessageId,
+    from: UserName,
+    #[serde(rename = "for")]
+    waits_for: String,
+}
+
 fn display<S: Serializer>(value: &MessageId, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
@@ -178,6 +191,10 @@ fn fields(event: &Event) -> (&'static str, Option<u64>, Fields<'_>) {
         Event::Members { re, group, members } => {
             let members = members.iter().map(member).collect();
             ("members", *re, Fields::Members { group: *group, members })
+        }
+        Event::Held { re, group, waiting } => {
+            let waiting = waiting.iter().map(self::waiting).collect();
+            ("held", *re, Fields::Held { group: *group, waiting })
         }
         Event::Faults { re, rules } => {
             ("fault", *re, Fields::Fault { rules: rules.iter().map(Spec::to_string).collect() })
@@ -220,6 +237,10 @@ fn names(view: &ViewInfo) -> Vec<UserName> {
     view.members.iter().map(|&(_, name)| name).collect()
 }
 
+fn waiting(held: &Held) -> Waiting {
+    Waiting { id: held.id, from: held.from, waits_for: held.waits_for.to_string() }
+}
+
 fn group(group: &GroupSummary) -> Group {
     let &GroupSummary { name, order, members, limit } = group;
     Group { name, order: order.as_str(), members, limit }
@@ -240,6 +261,7 @@ mod tests {
 
     use bytes::Bytes;
     use decury_common::base::id::{Incarnation, MemberId, ViewId};
+    use decury_common::endpoint::{Number, WaitsFor};
     use decury_common::order::OrderKind;
 
     use super::*;
@@ -331,6 +353,8 @@ mod tests {
         let notice = Notice::PeerBack { group, user: name("bob") };
         let rest = r#""members":[{"name":"ann","reached":"self","rtt_us":null},"#.to_owned()
             + r#"{"name":"bob","reached":"direct","rtt_us":120},{"name":"cid","reached":"no","rtt_us":null}]"#;
+        let waits_for = WaitsFor::Message(name("bob"), Number::Count(7));
+        let waits = Held { id, from: name("ann"), waits_for };
         let code = ErrorCode::NoSuchGroup;
         for (event, fields) in [
             (
@@ -354,6 +378,10 @@ mod tests {
             (
                 Event::Members { re: Some(2), group, members },
                 &format!(r#""members","at":7,"re":2,"group":"lobby",{rest}"#),
+            ),
+            (
+                Event::Held { re: Some(3), group, waiting: vec![waits] },
+                r#""held","at":7,"re":3,"group":"lobby","waiting":[{"id":"000000000000000a.0-5","from":"ann","for":"bob-7"}]"#,
             ),
             (
                 Event::Faults { re: Some(5), rules: vec![name("from=bob,delay=5s"), name("cut")] },

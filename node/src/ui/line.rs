@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use decury_common::base::id::{GroupName, UserName};
-use decury_common::endpoint::{Cause, MemberStatus, Reached};
+use decury_common::endpoint::{Cause, Held, MemberStatus, Number, Reached, WaitsFor};
 
 use super::FrontEnd;
 use super::model::Model;
@@ -70,6 +70,7 @@ impl<M: Write, T: Write> LineMode<M, T> {
             }
             Event::Groups { groups, .. } => Some(groups_listed(groups)),
             Event::Members { group, members, .. } => Some(members_listed(*group, members)),
+            Event::Held { group, waiting, .. } => Some(held_listed(*group, waiting)),
             Event::Faults { rules, .. } => Some(faults_listed(rules)),
             Event::Help { text, .. } => Some(text.clone()),
             Event::Notice { notice, .. } => Some(notice.to_string()),
@@ -149,6 +150,29 @@ fn members_listed(group: GroupName, members: &[MemberStatus]) -> String {
     };
     let lines: Vec<String> = members.iter().map(line).collect();
     format!("in #{group}:\n  {}", lines.join("\n  "))
+}
+
+/// Those of one sender that wait for the same make one line.
+fn held_listed(group: GroupName, waiting: &[Held]) -> String {
+    if waiting.is_empty() {
+        return format!("nothing is held in #{group}");
+    }
+    let runs = waiting.chunk_by(|a, b| (a.id.sender, a.waits_for) == (b.id.sender, b.waits_for));
+    let lines: Vec<String> = runs.map(held_in_words).collect();
+    lines.join("\n")
+}
+
+fn held_in_words(run: &[Held]) -> String {
+    let Some(first) = run.first() else { return String::new() };
+    let (who, needs, waits) = match run.len() {
+        1 => (format!("1 message from {} is held: it", first.from), "needs", "waits"),
+        n => (format!("{n} messages from {} are held: they", first.from), "need", "wait"),
+    };
+    match first.waits_for {
+        WaitsFor::Message(of, Number::Count(count)) => format!("{who} {needs} {of}'s message {count}"),
+        waits_for @ WaitsFor::Message(_, Number::InView(_)) => format!("{who} {needs} {waits_for}"),
+        waits_for => format!("{who} {waits} for {waits_for}"),
+    }
 }
 
 fn faults_listed(rules: &[Spec]) -> String {
@@ -262,6 +286,33 @@ mod tests {
         let error = Event::Error { re: Some(7), code: ErrorCode::BadCommand, text: "what?".into() };
         assert_eq!(shown(true, std::slice::from_ref(&error)).1, "what?\n");
         assert_eq!(shown(false, &[error]).1, "line 7: what?\n");
+    }
+
+    #[test]
+    fn what_is_held_is_told_in_a_line_for_each_cause() {
+        let (group, ann, bob) = (name("lobby"), name("ann"), name("bob"));
+        let held = |count, waits_for| Held { id: MessageId { sender: ANN, count }, from: bob, waits_for };
+        let question = WaitsFor::Message(ann, Number::Count(7));
+        let early = WaitsFor::Message(ann, Number::InView(1));
+        for (waiting, words) in [
+            (vec![], "nothing is held in #lobby\n"),
+            (vec![held(1, question)], "1 message from bob is held: it needs ann's message 7\n"),
+            (
+                vec![held(1, early), held(2, question), held(3, question)],
+                "1 message from bob is held: it needs ann's message 1 in this view\n\
+                 2 messages from bob are held: they need ann's message 7\n",
+            ),
+            (
+                vec![held(1, WaitsFor::Proposal(ann))],
+                "1 message from bob is held: it waits for ann's proposal\n",
+            ),
+            (
+                vec![held(1, WaitsFor::View), held(2, WaitsFor::View)],
+                "2 messages from bob are held: they wait for the change of view\n",
+            ),
+        ] {
+            assert_eq!(shown(true, &[Event::Held { re: None, group, waiting }]).1, words);
+        }
     }
 
     #[test]

@@ -183,6 +183,7 @@ impl SessionHost {
             Event::Current { re, .. }
             | Event::Groups { re, .. }
             | Event::Members { re, .. }
+            | Event::Held { re, .. }
             | Event::Faults { re, .. }
             | Event::Help { re, .. } => {
                 self.answered(re);

@@ -68,9 +68,11 @@ impl World {
     /// the same data.
     pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> Node {
         let mut command = program("node");
-        command.args(["--name", name, "--suspect-after", "1s", "--data"]).arg(self.directory.join(name));
-        if !arguments.contains(&"--bind") {
-            command.args(["--bind", "127.0.0.1:0"]);
+        command.args(["--name", name, "--data"]).arg(self.directory.join(name));
+        for (option, value) in [("--bind", "127.0.0.1:0"), ("--suspect-after", "1s")] {
+            if !arguments.contains(&option) {
+                command.args([option, value]);
+            }
         }
         let process = self.spawn(name, command.args(arguments));
         Node { name: name.to_owned(), process, typed: 0 }

@@ -8,6 +8,7 @@ mod crash;
 mod ends;
 mod groups;
 mod hostile;
+mod lab;
 mod talk;
 mod text;
 mod tracker;

@@ -98,3 +98,29 @@ fn what_is_delayed_when_the_faults_end_arrives_then() {
     world.pass(Duration::from_millis(10));
     assert_eq!(world.nodes[1].texts(), ["hello"]);
 }
+
+#[test]
+fn an_answer_that_came_before_its_question_is_held_and_says_why() {
+    let mut world = World::with(&[]);
+    for (name, faults) in [("cid", &["from=ann,delay=300ms"][..]), ("bob", &[]), ("ann", &[])] {
+        let node = world.add_in_lab(name, true, faults);
+        world.wait(node, |event| matches!(event, Event::Ready { .. }));
+        world.join(node, "!j lobby");
+    }
+    let (cid, bob, ann) = (0, 1, 2);
+    world.pass(10 * SECOND);
+    let Event::Held { waiting, .. } = world.answer(cid, "!why") else { panic!() };
+    assert_eq!(waiting, []);
+    world.type_line(ann, "anybody there?");
+    world.wait(bob, |event| matches!(event, Event::Message { .. }));
+    let Event::Sent { id, .. } = world.answer(bob, "yes, me") else { panic!() };
+    world.pass(Duration::from_millis(50));
+    let Event::Held { waiting, .. } = world.answer(cid, "!why lobby") else { panic!() };
+    let words: Vec<_> = waiting.iter().map(|held| (held.id, held.waits_for.to_string())).collect();
+    assert_eq!(words, [(id, "ann-1".to_owned())]);
+    world.wait(cid, |event| matches!(event, Event::Message { from, .. } if from.as_str() == "bob"));
+    assert_eq!(world.nodes[cid].texts(), ["anybody there?", "yes, me"]);
+    assert!(
+        !world.nodes.iter().flat_map(|node| &node.events).any(|event| is_notice(event, "peer_suspected"))
+    );
+}

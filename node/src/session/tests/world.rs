@@ -64,6 +64,7 @@ fn command(line: &str) -> Command {
         }
         (Some("!w"), Some(group)) => Command::Switch { group },
         (Some("!e"), group) => Command::Leave { group },
+        (Some("!why"), group) => Command::Why { group },
         (Some("!lm"), group) => Command::Members { group },
         (Some("!g"), None) => Command::Groups,
         _ => Command::Say { text: Bytes::copy_from_slice(line.as_bytes()) },
@@ -334,6 +335,7 @@ pub(super) fn answered(event: &Event) -> Option<u64> {
         | Event::Sent { re, .. }
         | Event::Groups { re, .. }
         | Event::Members { re, .. }
+        | Event::Held { re, .. }
         | Event::Faults { re, .. }
         | Event::Help { re, .. }
         | Event::Notice { re, .. }

@@ -1,0 +1,114 @@
+//! Faults on purpose: `--fault`, `!fault`, `!why`, as the README shows them.
+
+use serde_json::Value;
+
+use crate::harness::{Node, Tracker, World};
+
+/// A node that joins `lobby` and is patient enough for slow links.
+fn start(world: &World, tracker: &Tracker, name: &str, arguments: &[&str]) -> Node {
+    let all = ["--tracker", &tracker.address, "--join", "lobby", "--suspect-after", "30s"];
+    world.start(name, &[&all, arguments].concat())
+}
+
+/// The README's demonstration, with a delay of two seconds in place of five.
+#[test]
+fn an_answer_that_overtakes_its_question_waits_for_it_and_says_so() {
+    let world = World::new();
+    let tracker = world.tracker();
+    let mut cid = start(&world, &tracker, "cid", &["--ui", "line", "--fault", "from=ann,delay=2s"]);
+    let told = |node: &Node, words: &str| {
+        node.until(words, |said| said.errors.iter().any(|line| line == words).then_some(()));
+    };
+    told(&cid, "you are talking to #lobby (1 here) - !help");
+    let mut bob = start(&world, &tracker, "bob", &["--ui", "json"]);
+    bob.sees("lobby", &["cid", "bob"]);
+    let mut ann = start(&world, &tracker, "ann", &["--ui", "json"]);
+    ann.sees("lobby", &["cid", "bob", "ann"]);
+    told(&cid, "  from ann: 2s later");
+    told(&cid, "ann now in #lobby (3 here)");
+
+    ann.types("is anybody here?");
+    bob.hears("lobby", "ann", "is anybody here?");
+    bob.types("yes, me");
+    // Whether the answer has reached cid can be seen only by asking.
+    let held = "1 message from bob is held: it needs ann's message 1";
+    for asked in 1.. {
+        cid.types("!why");
+        let is_answer = |line: &&String| *line == held || *line == "nothing is held in #lobby";
+        let answer =
+            cid.until("an answer", |said| said.errors.iter().filter(is_answer).nth(asked - 1).cloned());
+        if answer == held {
+            break;
+        }
+    }
+    let lines = cid.until("both messages", |said| (said.lines.len() == 2).then(|| said.lines.clone()));
+    assert_eq!(lines, ["#lobby ann: is anybody here?", "#lobby bob: yes, me"]);
+    cid.types("!why");
+    let last = |said: &crate::process::Said| said.errors.last().cloned();
+    cid.until("nothing held", |said| last(said).filter(|line| line == "nothing is held in #lobby"));
+    assert_nobody_was_suspected(&[&ann, &bob]);
+    let silent = |line: &&String| line.contains("silent");
+    assert_eq!(cid.until("its lines", |said| Some(said.errors.iter().find(silent).cloned())), None);
+}
+
+#[test]
+fn at_a_loss_of_a_tenth_all_arrives_in_one_sequence_and_nobody_is_suspected() {
+    const EACH: u64 = 100;
+    let names = ["ann", "bob", "cid", "dan", "eve"];
+    let world = World::new();
+    let tracker = world.tracker();
+    let arguments = ["--ui", "json", "--tracker", &tracker.address, "--join", "lobby:total"];
+    let arguments = [&arguments[..], &["--suspect-after", "5s", "--fault", "loss=0.1"]].concat();
+    let mut nodes = names.map(|name| world.start(name, &arguments));
+    for node in &nodes {
+        node.sees("lobby", &names);
+    }
+    let views =
+        |node: &Node| node.until("views", |said| Some(crate::harness::views(&said.lines, "lobby").count()));
+    let before = nodes.each_ref().map(views);
+    nodes.iter_mut().for_each(|node| node.counts(1..=EACH));
+    let all = nodes.each_ref().map(|node| node.messages("lobby", names.len() * EACH as usize));
+    let sequence = |messages: &[Value]| -> Vec<(Value, Value)> {
+        messages.iter().map(|message| (message["position"].clone(), message["id"].clone())).collect()
+    };
+    let first = sequence(&all[0]);
+    assert!(all.iter().all(|messages| sequence(messages) == first), "not one sequence");
+    let positions: Vec<u64> = first.iter().filter_map(|(position, _)| position.as_u64()).collect();
+    assert_eq!(positions, (1..=EACH * names.len() as u64).collect::<Vec<_>>());
+    assert_nobody_was_suspected(&nodes.each_ref());
+    assert_eq!(nodes.each_ref().map(views), before);
+}
+
+#[test]
+fn faults_change_while_a_node_runs_and_a_wrong_one_changes_nothing() {
+    let world = World::new();
+    let tracker = world.tracker();
+    let [mut ann, mut bob] = world.lobby(&tracker, "causal", ["ann", "bob"]);
+    let line = bob.types("!fault from=ann,loss=2");
+    let refused = bob.answer(line);
+    assert_eq!((&refused["event"], &refused["code"]), (&"error".into(), &"bad_command".into()));
+    assert!(refused["text"].as_str().unwrap().contains("a fraction from 0 to 1"), "{refused}");
+    let line = bob.types("/fault");
+    assert_eq!(bob.answer(line)["rules"], serde_json::json!([]));
+    let line = bob.types("!fault from=ann,cut");
+    let answer = bob.answer(line);
+    assert_eq!((&answer["event"], &answer["rules"]), (&"fault".into(), &serde_json::json!(["from=ann,cut"])));
+    ann.types("unheard");
+    assert_eq!(bob.notice("alone")["group"], "lobby");
+    bob.types("!fault clear");
+    for node in [&ann, &bob] {
+        node.event("a merge", |event| event["event"] == "view" && event["cause"] == "merge");
+    }
+    ann.types("heard");
+    bob.hears("lobby", "ann", "heard");
+}
+
+fn assert_nobody_was_suspected(nodes: &[&Node]) {
+    for node in nodes {
+        let suspicions = node.until("its events", |said| {
+            let suspects = |event: &&Value| event["kind"] == "peer_suspected";
+            Some(said.lines.iter().filter(suspects).cloned().collect::<Vec<_>>())
+        });
+        assert!(suspicions.is_empty(), "{suspicions:?}");
+    }
+}
