@@ -15,7 +15,7 @@ use crate::wire::{Frame, Packer, Section};
 
 /// Peers from which parcels are put together at the same time.
 const SENDERS_MAX: usize = 4 * MEMBERS_MAX;
-/// The longest wait between two repetitions.
+/// The longest wait between two repetitions, unless one round trip alone takes longer.
 const REPEAT_LAST: Duration = Duration::from_secs(1);
 
 /// All parcels of one group at one node.
@@ -222,7 +222,7 @@ impl Outgoing {
             }
             self.settled.insert(fragment);
             if self.repeat_at.is_none() {
-                let wait = self.repeat_wait.map_or(timeout, |wait| (wait * 2).min(REPEAT_LAST));
+                let wait = self.repeat_wait.map_or(timeout, |wait| (wait * 2).min(REPEAT_LAST.max(timeout)));
                 self.repeat_wait = Some(wait);
                 self.repeat_at = Some(now + wait);
             }
