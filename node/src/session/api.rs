@@ -40,6 +40,13 @@ pub enum Command {
         /// The text: UTF-8, sanitised, 1 to 65,536 bytes.
         text: Bytes,
     },
+    /// Send text to one person alone.
+    Private {
+        /// Whom.
+        to: UserName,
+        /// The text: UTF-8, sanitised, 1 to 65,536 bytes.
+        text: Bytes,
+    },
     /// List the groups that there are.
     Groups,
     /// List a group's members.
@@ -150,6 +157,33 @@ pub enum Event {
         /// The message.
         id: MessageId,
     },
+    /// My private message has its identity and is on its way. [`Event::Receipt`] follows, or an error with its identity.
+    PrivateSent {
+        /// The line.
+        re: Option<u64>,
+        /// Whom it goes to.
+        to: UserName,
+        /// The message.
+        id: MessageId,
+    },
+    /// A private message to me.
+    Private {
+        /// Who sent it.
+        from: UserName,
+        /// Me.
+        to: UserName,
+        /// Its identity.
+        id: MessageId,
+        /// What was said.
+        text: Text,
+    },
+    /// My private message has arrived.
+    Receipt {
+        /// The message.
+        id: MessageId,
+        /// Whose node has it.
+        by: UserName,
+    },
     /// A delivery, my own messages included.
     Message {
         /// The group.
@@ -223,6 +257,8 @@ pub enum Event {
         re: Option<u64>,
         /// What was wrong.
         code: ErrorCode,
+        /// The message that is lost, if that is what went wrong.
+        id: Option<MessageId>,
         /// The same, for a person.
         text: String,
     },
@@ -303,6 +339,11 @@ pub enum Notice {
         /// Which group.
         group: GroupName,
     },
+    /// What was said in a group before I came is out of reach.
+    HistoryGap {
+        /// Which group.
+        group: GroupName,
+    },
 }
 
 impl Notice {
@@ -317,6 +358,7 @@ impl Notice {
             Notice::OrderDiffers { .. } => "order_differs",
             Notice::NameTaken { .. } => "name_taken",
             Notice::LeftUnheard { .. } => "left_unheard",
+            Notice::HistoryGap { .. } => "history_gap",
         }
     }
 
@@ -327,7 +369,8 @@ impl Notice {
             | Notice::PeerBack { group, .. }
             | Notice::Alone { group }
             | Notice::OrderDiffers { group, .. }
-            | Notice::LeftUnheard { group } => Some(group),
+            | Notice::LeftUnheard { group }
+            | Notice::HistoryGap { group } => Some(group),
             Notice::TrackerLost | Notice::TrackerBack { .. } | Notice::NameTaken { .. } => None,
         }
     }
@@ -366,6 +409,9 @@ impl fmt::Display for Notice {
             Notice::LeftUnheard { group } => {
                 write!(f, "left #{group} in haste: the others may lack your last messages")
             }
+            Notice::HistoryGap { group } => {
+                write!(f, "what was said in #{group} before you came is out of reach")
+            }
         }
     }
 }
@@ -387,6 +433,10 @@ pub enum ErrorCode {
     NoCurrentGroup,
     /// Nobody knows this group.
     NoSuchGroup,
+    /// Nobody knows this person.
+    NoSuchUser,
+    /// This person is known, and not here.
+    NotHere,
     /// I am not in this group.
     NotAMember,
     /// I am in this group already, or still leaving it.
@@ -418,6 +468,8 @@ impl ErrorCode {
             ErrorCode::TooLong => "too_long",
             ErrorCode::NoCurrentGroup => "no_current_group",
             ErrorCode::NoSuchGroup => "no_such_group",
+            ErrorCode::NoSuchUser => "no_such_user",
+            ErrorCode::NotHere => "not_here",
             ErrorCode::NotAMember => "not_a_member",
             ErrorCode::AlreadyJoined => "already_joined",
             ErrorCode::GroupFull => "group_full",

@@ -8,15 +8,25 @@ use decury_common::order::OrderKind;
 
 use super::lab::RULES_MAX;
 use super::place::{Leave, Place, Wish};
+use super::private::Letter;
 use super::tracker_client::Ask;
 use super::{Command, ErrorCode, Event, FaultChange, Notice, Request, Session};
 
 /// A command about one group: settled which, perhaps not yet possible.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
-    pub(super) re: Option<u64>,
-    pub(super) group: GroupName,
+    re: Option<u64>,
+    group: GroupName,
     action: Action,
+}
+
+/// A line that waits until what it needs is there.
+#[derive(Clone, Debug)]
+pub(super) enum Waiting {
+    /// For its group.
+    Task(Task),
+    /// For room behind other private messages.
+    Letter(Letter),
 }
 
 /// What is to be done with the group.
@@ -30,6 +40,21 @@ enum Action {
     Leave,
 }
 
+impl Waiting {
+    /// The line's number.
+    pub(super) fn re(&self) -> Option<u64> {
+        match self {
+            Waiting::Task(task) => task.re,
+            Waiting::Letter(letter) => letter.re,
+        }
+    }
+
+    /// Whether it waits for this group.
+    pub(super) fn is_for(&self, group: GroupName) -> bool {
+        matches!(self, Waiting::Task(task) if task.group == group)
+    }
+}
+
 impl Session {
     /// Takes a command in; each is answered by at least one event that carries its line's number. To be called only
     /// while [`Session::wants_input`] says so.
@@ -39,6 +64,7 @@ impl Session {
             Command::Join { group, order } => self.act(now, Task { re, group, action: Action::Join(order) }),
             Command::Switch { group } => self.act(now, Task { re, group, action: Action::Switch }),
             Command::Say { text } => self.act_on(now, re, None, Action::Say(text)),
+            Command::Private { to, text } => self.write(now, Letter { re, to, text }),
             Command::Members { group } => self.act_on(now, re, group, Action::Members),
             Command::Why { group } => self.act_on(now, re, group, Action::Why),
             Command::Leave { group } => self.act_on(now, re, group, Action::Leave),
@@ -56,8 +82,10 @@ impl Session {
 
     /// Does what waited, if it is possible now.
     pub(super) fn retry_waiting(&mut self, now: Instant) {
-        if let Some(task) = self.waiting.take() {
-            self.act(now, task);
+        match self.waiting.take() {
+            Some(Waiting::Task(task)) => self.act(now, task),
+            Some(Waiting::Letter(letter)) => self.write(now, letter),
+            None => {}
         }
     }
 
@@ -77,15 +105,15 @@ impl Session {
         match self.places.get(&task.group) {
             None => self.act_outside(now, task),
             Some(&Place::Member { order, .. }) => self.act_inside(now, task, order),
-            Some(_) => self.put_off(task),
+            Some(_) => self.put_off(Waiting::Task(task)),
         }
     }
 
     /// One line can wait; the person behind a second one is told.
-    fn put_off(&mut self, task: Task) {
+    pub(super) fn put_off(&mut self, line: Waiting) {
         match self.waiting {
-            None => self.waiting = Some(task),
-            Some(_) => self.error(task.re, ErrorCode::Busy, SendError::Busy.to_string()),
+            None => self.waiting = Some(line),
+            Some(_) => self.error(line.re(), ErrorCode::Busy, SendError::Busy.to_string()),
         }
     }
 
@@ -142,7 +170,7 @@ impl Session {
                 self.tell(Event::Sent { re, group, id });
             }
             Err(SendError::Busy) if self.config.patient => {
-                self.put_off(Task { re, group, action: Action::Say(text) });
+                self.put_off(Waiting::Task(Task { re, group, action: Action::Say(text) }));
             }
             Err(error @ SendError::Busy) => self.error(re, ErrorCode::Busy, error.to_string()),
             Err(error @ SendError::Size) => self.error(re, ErrorCode::TooLong, error.to_string()),

@@ -98,7 +98,7 @@ impl Session {
         match self.phase {
             Phase::Starting { until } if until <= now => self.start(None),
             Phase::Settling { until, end } if until <= now || self.is_settled() => self.leave_all(now, end),
-            Phase::Leaving { end } if end <= now || self.places.is_empty() => self.end(now, Ending::Asked),
+            Phase::Leaving { end } if end <= now || self.has_left() => self.end(now, Ending::Asked),
             _ => {}
         }
     }
@@ -117,15 +117,23 @@ impl Session {
 
     fn is_settled(&self) -> bool {
         let joining = self.places.values().any(Place::is_joining);
-        self.waiting.is_none() && self.listings.is_empty() && !joining
+        let written = self.private.is_idle() && !self.endpoint.has_unconfirmed();
+        self.waiting.is_none() && self.listings.is_empty() && !joining && written
+    }
+
+    /// Whether nobody is owed anything any more: groups take what was sent there before they are left, and people
+    /// have what was sent to them.
+    fn has_left(&self) -> bool {
+        self.places.is_empty() && !self.endpoint.has_unconfirmed()
     }
 
     /// Begins to leave. Every line that is still unanswered gets its answer.
     fn leave_all(&mut self, now: Instant, end: Instant) {
         self.phase = Phase::Leaving { end };
-        if let Some(task) = self.waiting.take() {
-            self.abandoned(task.re);
+        if let Some(line) = self.waiting.take() {
+            self.abandoned(line.re());
         }
+        self.give_letters_up();
         for re in std::mem::take(&mut self.listings).into_values() {
             self.unheard(re);
         }
@@ -155,17 +163,18 @@ impl Session {
         }
     }
 
-    fn abandoned(&mut self, re: Option<u64>) {
+    pub(super) fn abandoned(&mut self, re: Option<u64>) {
         self.error(re, ErrorCode::Abandoned, "not done: the end came first".to_owned());
     }
 
-    fn unheard(&mut self, re: Option<u64>) {
+    pub(super) fn unheard(&mut self, re: Option<u64>) {
         let text = "no tracker has answered, and the end came first";
         self.error(re, ErrorCode::TrackerUnavailable, text.to_owned());
     }
 
     /// Says the last word.
     pub(super) fn end(&mut self, now: Instant, ending: Ending) {
+        self.end_conversations(now);
         self.tracker.sign_out(now);
         self.tell(Event::Bye { sent: self.sent, received: self.received });
         self.phase = Phase::Ended(ending);

@@ -18,10 +18,15 @@ impl Session {
     /// Takes in what the endpoint says. A delivery is returned rather than queued: there are many.
     pub(super) fn handle_endpoint(&mut self, now: Instant, event: endpoint::Event) -> Option<Event> {
         match event {
-            endpoint::Event::Message { group, .. } | endpoint::Event::View { group, .. }
+            endpoint::Event::Message { group, .. }
+            | endpoint::Event::View { group, .. }
+            | endpoint::Event::HistoryGap { group }
                 if self.unheard.contains(&group) => {}
             endpoint::Event::Message { group, from, id, clock, position, caught_up, payload, .. } => {
                 self.received += 1;
+                if caught_up {
+                    self.private.note_seen(from);
+                }
                 let order = self.order(group);
                 let text = Text::new(payload);
                 return Some(Event::Message { group, order, from, id, clock, position, caught_up, text });
@@ -44,13 +49,17 @@ impl Session {
             endpoint::Event::Back { group, member: user } => {
                 self.notice(None, Notice::PeerBack { group, user });
             }
-            endpoint::Event::Writable { .. } | endpoint::Event::PrivateWritable { .. } => {
-                self.retry_waiting(now);
-            }
-            endpoint::Event::HistoryGap { .. }
-            | endpoint::Event::Private { .. }
+            endpoint::Event::Writable { .. } => self.retry_waiting(now),
+            endpoint::Event::HistoryGap { group } => self.notice(None, Notice::HistoryGap { group }),
+            endpoint::Event::Private { .. }
             | endpoint::Event::Confirmed { .. }
-            | endpoint::Event::Unconfirmed { .. } => {}
+            | endpoint::Event::Unconfirmed { .. }
+            | endpoint::Event::PrivateWritable { .. } => {
+                let told = self.handle_private(now, event);
+                self.phase_due(now);
+                self.drain_tracker(now);
+                return told;
+            }
         }
         self.drain_tracker(now);
         None
@@ -73,6 +82,7 @@ impl Session {
         cause: Cause,
     ) {
         self.report(now, group, &view);
+        self.private.note_view(&view);
         let alone = cause == Cause::Suspected && view.members.len() == 1;
         self.tell(Event::View { group, view, joined, left, cause });
         if alone {
@@ -169,7 +179,8 @@ impl Session {
                     _ => self.not_a_member(re, group),
                 }
             }
-            Ask::Leave { .. } | Ask::Users | Ask::Find { .. } => {}
+            Ask::Find { user } => self.handle_found(now, user, result),
+            Ask::Leave { .. } | Ask::Users => {}
         }
         self.phase_due(now);
     }

@@ -136,6 +136,7 @@ impl Session {
             return;
         };
         let (wish, id, order) = (*wish, *id, view.order);
+        self.private.note_view(&view);
         self.places.insert(group, Place::Member { id, order });
         self.report(now, group, &view);
         let current = self.current == Some(group);
@@ -231,8 +232,8 @@ impl Session {
                 self.tell(Event::Current { re: None, group: None });
             }
         }
-        if let Some(task) = self.waiting.take_if(|task| task.group == group) {
-            self.not_a_member(task.re, group);
+        if let Some(line) = self.waiting.take_if(|line| line.is_for(group)) {
+            self.not_a_member(line.re(), group);
         }
     }
 }

@@ -18,6 +18,7 @@ mod events;
 mod join;
 mod lab;
 mod place;
+mod private;
 mod text;
 pub mod tracker_client;
 
@@ -37,10 +38,11 @@ pub use ending::Ending;
 pub use lab::{BadSpec, Source, Spec};
 pub use text::{Text, sanitise};
 
-use commands::Task;
+use commands::Waiting;
 use ending::Phase;
 use lab::Lab;
 use place::Place;
+use private::Private;
 use tracker_client::TrackerClient;
 
 /// How long the first sign-in may take before the session starts without it.
@@ -83,7 +85,8 @@ pub struct Session {
     /// Where text goes: a group this node is in, or on its way into.
     current: Option<GroupName>,
     /// The one line that waits.
-    waiting: Option<Task>,
+    waiting: Option<Waiting>,
+    private: Private,
     /// The line behind each listing that the tracker was asked for.
     listings: BTreeMap<u32, Option<u64>>,
     signed_in_before: bool,
@@ -121,6 +124,7 @@ impl Session {
             unheard: BTreeSet::new(),
             current: None,
             waiting: None,
+            private: Private::default(),
             listings: BTreeMap::new(),
             signed_in_before: false,
             sent: 0,
@@ -159,7 +163,8 @@ impl Session {
     fn own_timeout(&self) -> Option<Wakeup> {
         let places = self.places.values().filter_map(Session::place_timeout);
         let next = places.min_by_key(|wakeup| wakeup.at);
-        [self.phase_timeout(), self.lab.poll_timeout()].into_iter().fold(next, Wakeup::earliest)
+        let own = [self.phase_timeout(), self.lab.poll_timeout(), self.private.timeout()];
+        own.into_iter().fold(next, Wakeup::earliest)
     }
 
     /// The people who are known to be at an address, if the lab must know.
@@ -179,7 +184,7 @@ impl Session {
     }
 
     fn error(&mut self, re: Option<u64>, code: ErrorCode, text: String) {
-        self.tell(Event::Error { re, code, text });
+        self.tell(Event::Error { re, code, id: None, text });
     }
 
     fn notice(&mut self, re: Option<u64>, notice: Notice) {
@@ -190,7 +195,8 @@ impl Session {
 impl Machine for Session {
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &mut [u8]) {
         let people = self.people_at(from);
-        if self.lab.handle_datagram(now, from, &people, bytes) {
+        // After the end nobody would be told of a message that this node then confirmed.
+        if self.lab.handle_datagram(now, from, &people, bytes) && self.ended().is_none() {
             self.endpoint.handle_datagram(now, from, bytes);
         }
     }
@@ -203,6 +209,7 @@ impl Machine for Session {
             self.endpoint.handle_timeout(now);
         }
         self.places_due(now);
+        self.private_due(now);
         self.phase_due(now);
     }
 

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::str::FromStr;
 
-use decury_common::base::id::GroupName;
+use bytes::Bytes;
+use decury_common::base::id::{BadName, GroupName};
+use decury_common::base::limits::MESSAGE_MAX;
 use decury_common::order::OrderKind;
 
 use crate::session::{BadSpec, Command, ErrorCode, FaultChange};
@@ -26,6 +28,8 @@ pub(super) struct Spec {
 pub(super) struct Arguments<'a> {
     spec: &'static Spec,
     words: std::str::SplitWhitespace<'a>,
+    /// All that stands behind the name, as it was typed.
+    text: &'a str,
 }
 
 /// All of them, in the order in which help lists them.
@@ -50,6 +54,13 @@ static COMMANDS: &[Spec] = &[
             let group = arguments.group()?;
             arguments.end(Command::Switch { group })
         }),
+    },
+    Spec {
+        names: &["p", "msg"],
+        usage: "!p USER text",
+        about: "say something to USER alone (the same: >> USER: text)",
+        example: "!p bob are you there?",
+        parse: Some(|arguments| arguments.private()),
     },
     Spec {
         names: &["g", "groups"],
@@ -116,7 +127,6 @@ static COMMANDS: &[Spec] = &[
         example: "!q",
         parse: Some(|arguments| arguments.end(Command::Quit)),
     },
-    later(&["p", "msg"], "!p USER text", "private message"),
     later(&["u", "list"], "!u [PATTERN]", "find people"),
     later(&["h", "history"], "!h [GROUP] [N]", "what was said"),
     later(&["find"], "!find WORDS", "search in what was said"),
@@ -145,12 +155,28 @@ pub(super) fn parse(line: &str) -> Result<Command, Refusal> {
     let name = if line.starts_with(char::is_whitespace) { "" } else { words.next().unwrap_or_default() };
     let spec = find(name)?;
     let parse = spec.parse.ok_or_else(|| not_yet(spec.usage, spec.about))?;
-    parse(Arguments { spec, words })
+    parse(Arguments { spec, words, text: &line[name.len()..] })
 }
 
 /// The refusal of what a later version will do.
 pub(super) fn not_yet(usage: &str, about: &str) -> Refusal {
     (ErrorCode::NotInThisVersion, format!("{usage} ({about}) is not in this version"))
+}
+
+/// A private message, from what was typed for its parts.
+pub(super) fn private(user: &str, text: &str) -> Result<Command, Refusal> {
+    let to = user
+        .parse()
+        .map_err(|bad: BadName| (ErrorCode::BadName, format!("{} is nobody: {bad}", shortened(user))))?;
+    if text.len() > MESSAGE_MAX {
+        return Err(too_long());
+    }
+    Ok(Command::Private { to, text: Bytes::copy_from_slice(text.as_bytes()) })
+}
+
+/// The refusal of a text beyond the bound.
+pub(super) fn too_long() -> Refusal {
+    (ErrorCode::TooLong, format!("a message has at most {MESSAGE_MAX} bytes; nothing was sent"))
 }
 
 impl Arguments<'_> {
@@ -170,6 +196,17 @@ impl Arguments<'_> {
         let name = word.strip_prefix('#').unwrap_or(word);
         let group = GroupName::from_str(name);
         group.map(Some).map_err(|bad| (ErrorCode::BadName, format!("{} is no group: {bad}", shortened(word))))
+    }
+
+    /// A name, and for it all that stands behind the blank after it.
+    fn private(self) -> Result<Command, Refusal> {
+        let text = self.text.trim_start();
+        let (user, text) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+        match (user, text.trim()) {
+            ("", _) => Err(self.wrong("to whom?")),
+            (_, "") => Err(self.wrong("what is to be said?")),
+            _ => private(user, text),
+        }
     }
 
     fn order(&mut self) -> Result<Option<OrderKind>, Refusal> {

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use decury_common::base::limits::MESSAGE_MAX;
 
-use super::commands::{self, Refusal};
+use super::commands::{self, Refusal, too_long};
 use super::lines::Line;
 use crate::session::{Command, ErrorCode, sanitise};
 
@@ -26,7 +26,7 @@ pub fn parse(line: Line<'_>) -> Option<Command> {
     Some(match line.as_bytes() {
         [b'!', b'!', ..] | [b'/', b'/', ..] => say(&line[1..]),
         [b'!' | b'/', ..] => commands::parse(&line[1..]).unwrap_or_else(refuse),
-        [b'>', b'>', ..] => refuse(commands::not_yet(">> USER: text", "private message")),
+        [b'>', b'>', ..] => addressed(&line[2..]).unwrap_or_else(refuse),
         _ => say(line),
     })
 }
@@ -38,8 +38,16 @@ fn say(text: &str) -> Command {
     Command::Say { text: Bytes::copy_from_slice(text.as_bytes()) }
 }
 
-fn too_long() -> Refusal {
-    (ErrorCode::TooLong, format!("a message has at most {MESSAGE_MAX} bytes; nothing was sent"))
+/// A line that began with `>>`, without that.
+fn addressed(line: &str) -> Result<Command, Refusal> {
+    let wrong = |reason: &str| (ErrorCode::BadCommand, format!("{reason}; usage: >> USER: text"));
+    let (user, text) = line.split_once(':').ok_or_else(|| wrong("a colon is missing"))?;
+    let text = text.strip_prefix(char::is_whitespace).unwrap_or(text);
+    match (user.trim(), text.trim()) {
+        ("", _) => Err(wrong("to whom?")),
+        (_, "") => Err(wrong("what is to be said?")),
+        (user, _) => commands::private(user, text),
+    }
 }
 
 fn refuse((code, text): Refusal) -> Command {
@@ -116,6 +124,47 @@ mod tests {
     }
 
     #[test]
+    fn a_private_message_is_a_name_and_whatever_follows() {
+        for (line, text) in [
+            ("!p bob hello", "hello"),
+            ("/p bob hello", "hello"),
+            ("!msg  bob hello there ", "hello there "),
+            ("/msg\tbob  two blanks", " two blanks"),
+            ("!p bob !q", "!q"),
+            ("!p bob //x >> cid: y", "//x >> cid: y"),
+            (">> bob: hello", "hello"),
+            (">>bob:hello", "hello"),
+            (">>  bob :  a: b\r", " a: b"),
+            (">> bob: !p cid \"{}\"", "!p cid \"{}\""),
+            ("!p bob a\u{1b}[1m\u{202e}", "a\u{fffd}[1m\u{fffd}"),
+        ] {
+            let to = "bob".parse().unwrap();
+            let text = Bytes::copy_from_slice(text.as_bytes());
+            assert_eq!(parsed(line), Command::Private { to, text }, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_private_message_without_a_name_or_a_text_is_refused_with_its_usage() {
+        for (line, code, hint) in [
+            ("!p", ErrorCode::BadCommand, "to whom?; usage: !p USER text"),
+            ("!p bob", ErrorCode::BadCommand, "what is to be said?; usage: !p USER text"),
+            ("/msg bob  ", ErrorCode::BadCommand, "what is to be said?"),
+            ("!p b/b hello", ErrorCode::BadName, "b/b is nobody: a name has 1 to 50 letters"),
+            ("!p bob: hello", ErrorCode::BadName, "bob: is nobody"),
+            (">>", ErrorCode::BadCommand, "a colon is missing; usage: >> USER: text"),
+            (">> bob", ErrorCode::BadCommand, "a colon is missing"),
+            (">> : hello", ErrorCode::BadCommand, "to whom?"),
+            (">> bob: ", ErrorCode::BadCommand, "what is to be said?; usage: >> USER: text"),
+            (">> ann bob: hello", ErrorCode::BadName, "ann bob is nobody"),
+        ] {
+            let (got, text) = refused(line.as_bytes());
+            assert_eq!(got, code, "{line}");
+            assert!(text.contains(hint), "{line}: {text}");
+        }
+    }
+
+    #[test]
     fn a_line_with_nothing_on_it_asks_for_nothing() {
         for line in ["", "\r", "  ", "\t"] {
             assert_eq!(parse(Line::Whole(line.as_bytes())), None);
@@ -171,7 +220,7 @@ mod tests {
 
     #[test]
     fn what_a_later_version_brings_is_refused_by_name() {
-        for line in ["!p bob hi", "/msg bob hi", ">> bob: hi", "!u", "/list", "!s", "!text \"a\"", "!h 5"] {
+        for line in ["!u", "/list", "!s", "!text \"a\"", "!h 5"] {
             let (code, text) = refused(line.as_bytes());
             assert_eq!(code, ErrorCode::NotInThisVersion, "{line}");
             assert!(text.ends_with("is not in this version"), "{line}: {text}");
@@ -181,7 +230,7 @@ mod tests {
     #[test]
     fn help_lists_the_commands_or_shows_one_with_an_example() {
         let Command::Help { topic: None, text } = parsed("!help") else { panic!() };
-        for usage in ["!j GROUP", "!w GROUP", "!g ", "!lm ", "!e ", "!q ", "!!x"] {
+        for usage in ["!j GROUP", "!w GROUP", "!p USER text", "!g ", "!lm ", "!e ", "!q ", "!!x"] {
             assert!(text.contains(usage), "{usage}");
         }
         for line in ["!help j", "!help !join", "/help /j"] {
@@ -200,6 +249,12 @@ mod tests {
         assert_eq!(parsed(&format!("//{largest}")), refuse(too_long()));
         assert_eq!(refused(format!("{largest}x").as_bytes()).0, ErrorCode::TooLong);
         assert_eq!(refused("\u{1}".repeat(MESSAGE_MAX / 2).as_bytes()).0, ErrorCode::TooLong);
+        let name = "b".repeat(50);
+        for before in [format!("!msg {name} "), format!(">> {name}: ")] {
+            let Command::Private { text, .. } = parsed(&(before.clone() + &largest)) else { panic!() };
+            assert_eq!(text, largest);
+            assert_eq!(parsed(&format!("{before}{largest}x")), refuse(too_long()));
+        }
         assert_eq!(parse(Line::TooLong), Some(refuse(too_long())));
     }
 

@@ -81,6 +81,25 @@ enum Fields<'a> {
         #[serde(serialize_with = "display")]
         id: MessageId,
     },
+    SentTo {
+        to: UserName,
+        #[serde(serialize_with = "display")]
+        id: MessageId,
+    },
+    Private {
+        from: UserName,
+        to: UserName,
+        #[serde(serialize_with = "display")]
+        id: MessageId,
+        text: Cow<'a, str>,
+        stored: bool,
+    },
+    Receipt {
+        #[serde(serialize_with = "display")]
+        id: MessageId,
+        state: &'static str,
+        by: UserName,
+    },
     Message {
         group: GroupName,
         from: UserName,
@@ -123,6 +142,8 @@ enum Fields<'a> {
     },
     Error {
         code: &'static str,
+        #[serde(serialize_with = "display_some", skip_serializing_if = "Option::is_none")]
+        id: Option<MessageId>,
         text: &'a str,
     },
     Bye {
@@ -160,6 +181,10 @@ fn display<S: Serializer>(value: &MessageId, serializer: S) -> Result<S::Ok, S::
     serializer.collect_str(value)
 }
 
+fn display_some<S: Serializer>(value: &Option<MessageId>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.map(|id| id.to_string()).serialize(serializer)
+}
+
 fn as_map<S: Serializer>(clock: &[(UserName, u64)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(clock.iter().copied())
 }
@@ -178,6 +203,14 @@ fn fields(event: &Event) -> (&'static str, Option<u64>, Fields<'_>) {
         Event::Left { re, group } => ("left", *re, Fields::Left { group: *group }),
         Event::Current { re, group } => ("current", *re, Fields::Current { group: *group }),
         Event::Sent { re, group, id } => ("sent", *re, Fields::Sent { group: *group, id: *id }),
+        Event::PrivateSent { re, to, id } => ("sent", *re, Fields::SentTo { to: *to, id: *id }),
+        Event::Private { from, to, id, text } => {
+            let (from, to, id, text) = (*from, *to, *id, text.safe());
+            ("private", None, Fields::Private { from, to, id, text, stored: false })
+        }
+        Event::Receipt { id, by } => {
+            ("receipt", None, Fields::Receipt { id: *id, state: "delivered", by: *by })
+        }
         Event::Message { group, order, from, id, clock, position, caught_up, text } => {
             let (order, text, seq) = (order.as_str(), text.safe(), id.count);
             let (group, from, id, position) = (*group, *from, *id, *position);
@@ -204,8 +237,12 @@ fn fields(event: &Event) -> (&'static str, Option<u64>, Fields<'_>) {
             let (kind, group, user) = (notice.kind(), notice.group(), notice.user());
             ("notice", *re, Fields::Notice { kind, group, user, text: notice.to_string() })
         }
-        Event::Error { re, code, text } => ("error", *re, Fields::Error { code: code.as_str(), text }),
-        Event::Refused { code, text } => ("error", None, Fields::Error { code: code.as_str(), text }),
+        Event::Error { re, code, id, text } => {
+            ("error", *re, Fields::Error { code: code.as_str(), id: *id, text })
+        }
+        Event::Refused { code, text } => {
+            ("error", None, Fields::Error { code: code.as_str(), id: None, text })
+        }
         Event::Bye { sent, received } => {
             let (sent, received) = (*sent, *received);
             ("bye", None, Fields::Bye { sent, received, total: sent + received })
@@ -338,6 +375,32 @@ mod tests {
     }
 
     #[test]
+    fn a_private_message_is_sent_received_and_confirmed_or_lost_under_one_identity() {
+        let id = MessageId { sender: ANN, count: 5 };
+        let said = Text::new(Bytes::from_static(b"a \"b\""));
+        for (event, fields) in [
+            (
+                Event::PrivateSent { re: Some(7), to: name("bob"), id },
+                r#""sent","at":7,"re":7,"to":"bob","id":"000000000000000a.0-5""#,
+            ),
+            (
+                Event::Private { from: name("bob"), to: name("ann"), id, text: said },
+                r#""private","at":7,"from":"bob","to":"ann","id":"000000000000000a.0-5","text":"a \"b\"","stored":false"#,
+            ),
+            (
+                Event::Receipt { id, by: name("bob") },
+                r#""receipt","at":7,"id":"000000000000000a.0-5","state":"delivered","by":"bob""#,
+            ),
+            (
+                Event::Error { re: Some(7), code: ErrorCode::NotHere, id: Some(id), text: "?".into() },
+                r#""error","at":7,"re":7,"code":"not_here","id":"000000000000000a.0-5","text":"?""#,
+            ),
+        ] {
+            assert_eq!(line(&event), format!("{{\"event\":{fields}}}\n"));
+        }
+    }
+
+    #[test]
     fn every_other_event_has_exactly_its_fields() {
         let group = name("lobby");
         let id = MessageId { sender: ANN, count: 5 };
@@ -397,8 +460,12 @@ mod tests {
                 r#""notice","at":7,"kind":"peer_back","group":"lobby","user":"bob","text":"bob is heard again in #lobby""#,
             ),
             (
-                Event::Error { re: Some(6), code, text: "?".into() },
+                Event::Error { re: Some(6), code, id: None, text: "?".into() },
                 r#""error","at":7,"re":6,"code":"no_such_group","text":"?""#,
+            ),
+            (
+                Event::Notice { re: None, notice: Notice::HistoryGap { group } },
+                r##""notice","at":7,"kind":"history_gap","group":"lobby","text":"what was said in #lobby before you came is out of reach""##,
             ),
             (Event::Bye { sent: 2, received: 3 }, r#""bye","at":7,"sent":2,"received":3,"total":5"#),
         ] {

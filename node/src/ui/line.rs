@@ -79,7 +79,24 @@ impl<M: Write, T: Write> LineMode<M, T> {
                 self.model.me().map(|_| format!("bye: {sent} sent, {received} received"))
             }
             // A refusal ends the program, which says so itself.
-            Event::Refused { .. } | Event::Sent { .. } | Event::Message { .. } => None,
+            Event::Refused { .. } => None,
+            Event::Sent { .. } | Event::PrivateSent { .. } | Event::Receipt { .. } => None,
+            Event::Message { .. } | Event::Private { .. } => None,
+        }
+    }
+
+    /// A message that is to be shown. What its author has just typed is on the screen already.
+    fn message(&self, event: &Event) -> Option<String> {
+        match event {
+            Event::Message { group, from, text, caught_up: true, .. } => {
+                Some(format!("#{group} (earlier) {from}: {}", text.safe()))
+            }
+            Event::Message { group, from, text, .. } => {
+                let typed_here = self.settings.interactive && self.model.me() == Some(*from);
+                (!typed_here).then(|| format!("#{group} {from}: {}", text.safe()))
+            }
+            Event::Private { from, text, .. } => Some(format!("[private] {from}: {}", text.safe())),
+            _ => None,
         }
     }
 
@@ -103,11 +120,8 @@ impl<M: Write, T: Write> LineMode<M, T> {
 impl<M: Write, T: Write> FrontEnd for LineMode<M, T> {
     fn show(&mut self, _at: u64, event: &Event) -> io::Result<()> {
         self.model.apply(event);
-        if let Event::Message { group, from, text, .. } = event {
-            if self.settings.interactive && self.model.me() == Some(*from) {
-                return Ok(());
-            }
-            return writeln!(self.messages, "#{group} {from}: {}", text.safe());
+        if let Some(message) = self.message(event) {
+            return writeln!(self.messages, "{message}");
         }
         if let Some(words) = self.words(event) {
             // What was said before stands before. Whether anybody reads the rest is no reason to end.
@@ -266,6 +280,38 @@ mod tests {
     }
 
     #[test]
+    fn what_was_said_earlier_is_marked_and_shown_whoever_said_it() {
+        let earlier = |from| match said(from, "hello") {
+            Event::Message { group, order, from, id, clock, position, text, .. } => {
+                Event::Message { group, order, from, id, clock, position, caught_up: true, text }
+            }
+            other => other,
+        };
+        let events = [ready(None), earlier("bob"), earlier("ann"), said("bob", "and now")];
+        assert_eq!(
+            shown(true, &events).0,
+            "#lobby (earlier) bob: hello\n#lobby (earlier) ann: hello\n#lobby bob: and now\n"
+        );
+    }
+
+    #[test]
+    fn a_private_message_is_told_from_a_groups_and_only_its_loss_is_told_to_its_sender() {
+        let (bob, id) = (name("bob"), MessageId { sender: ANN, count: 1 });
+        let text = Text::new(Bytes::from_static(b"psst\x1b"));
+        let lost = "bob's node is gone; whether this reached it is not known".to_owned();
+        let events = [
+            Event::Private { from: bob, to: name("ann"), id, text },
+            Event::PrivateSent { re: Some(3), to: bob, id },
+            Event::Receipt { id, by: bob },
+            Event::Error { re: Some(4), code: ErrorCode::NotHere, id: Some(id), text: lost.clone() },
+        ];
+        assert_eq!(
+            shown(false, &events),
+            ("[private] bob: psst\u{fffd}\n".to_owned(), format!("line 4: {lost}\n"))
+        );
+    }
+
+    #[test]
     fn changes_of_a_view_are_told_in_words() {
         for (joined, left, cause, words) in [
             (&["cid"][..], &[][..], Cause::Join, "cid now in #lobby (2 here)\n"),
@@ -283,7 +329,7 @@ mod tests {
 
     #[test]
     fn an_error_names_its_line_when_nobody_sits_there() {
-        let error = Event::Error { re: Some(7), code: ErrorCode::BadCommand, text: "what?".into() };
+        let error = Event::Error { re: Some(7), code: ErrorCode::BadCommand, id: None, text: "what?".into() };
         assert_eq!(shown(true, std::slice::from_ref(&error)).1, "what?\n");
         assert_eq!(shown(false, &[error]).1, "line 7: what?\n");
     }

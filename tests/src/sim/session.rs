@@ -181,6 +181,7 @@ impl SessionHost {
                 }
             }
             Event::Current { re, .. }
+            | Event::PrivateSent { re, .. }
             | Event::Groups { re, .. }
             | Event::Members { re, .. }
             | Event::Held { re, .. }
@@ -188,6 +189,7 @@ impl SessionHost {
             | Event::Help { re, .. } => {
                 self.answered(re);
             }
+            Event::Private { .. } | Event::Receipt { .. } => {}
             Event::Ready { .. } | Event::Refused { .. } | Event::Bye { .. } => {}
         }
     }

@@ -1,6 +1,7 @@
 mod ending;
 mod groups;
 mod lab;
+mod private;
 mod world;
 
 use std::time::Duration;

@@ -67,6 +67,10 @@ fn command(line: &str) -> Command {
         (Some("!why"), group) => Command::Why { group },
         (Some("!lm"), group) => Command::Members { group },
         (Some("!g"), None) => Command::Groups,
+        (Some("!p"), Some(_)) => {
+            let (name, text) = line[3..].split_once(' ').unwrap();
+            Command::Private { to: name.parse().unwrap(), text: Bytes::copy_from_slice(text.as_bytes()) }
+        }
         _ => Command::Say { text: Bytes::copy_from_slice(line.as_bytes()) },
     }
 }
@@ -333,6 +337,7 @@ pub(super) fn answered(event: &Event) -> Option<u64> {
         | Event::Left { re, .. }
         | Event::Current { re, .. }
         | Event::Sent { re, .. }
+        | Event::PrivateSent { re, .. }
         | Event::Groups { re, .. }
         | Event::Members { re, .. }
         | Event::Held { re, .. }
@@ -343,6 +348,8 @@ pub(super) fn answered(event: &Event) -> Option<u64> {
         Event::Ready { .. }
         | Event::View { .. }
         | Event::Message { .. }
+        | Event::Private { .. }
+        | Event::Receipt { .. }
         | Event::Refused { .. }
         | Event::Bye { .. } => None,
     }
