@@ -14,8 +14,11 @@ fn a_line_that_makes_no_sense_is_answered_by_its_number() {
         ("!lm", "no_current_group"),
         ("!w lobby", "no_such_group"),
         ("!e lobby", "no_such_group"),
-        ("!p bob hi", "not_in_this_version"),
-        (">> bob: hi", "not_in_this_version"),
+        ("!p bob", "bad_command"),
+        (">> b/b: hi", "bad_name"),
+        ("!p ann hi", "bad_command"),
+        (">> bob: hi", "no_such_user"),
+        ("!why", "not_in_this_version"),
     ]) {
         node.type_line(typed);
         let answer = node.answer(line);

@@ -9,6 +9,7 @@ mod ends;
 mod groups;
 mod hostile;
 mod lab;
+mod private;
 mod talk;
 mod text;
 mod tracker;
