@@ -202,7 +202,9 @@ impl Machine for Session {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        while let Some((from, mut bytes)) = self.lab.poll_arrival(now) {
+        while self.ended().is_none()
+            && let Some((from, mut bytes)) = self.lab.poll_arrival(now)
+        {
             self.endpoint.handle_datagram(now, from, &mut bytes);
         }
         if self.endpoint.poll_timeout().is_some_and(|wakeup| wakeup.at <= now) {

@@ -214,10 +214,8 @@ impl Program for EndpointHost {
                 groups.into_iter().for_each(|group| self.leave(group, desk));
             }
             Command::Say { to, payload } => {
-                let found = self.endpoint.find(to).filter(|_| !self.quitting);
-                let sent = found
-                    .map(|to| (to.incarnation, self.endpoint.send_private(desk.now, &to, payload.clone())));
-                if let Some((to, Ok(id))) = sent {
+                let Some(node) = self.endpoint.find(to).filter(|_| !self.quitting) else { return };
+                if let Ok(id) = self.endpoint.send_private(desk.now, &node, payload.clone()) {
                     desk.record(What::Said { to, id, payload });
                 }
             }

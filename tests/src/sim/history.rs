@@ -95,8 +95,8 @@ pub enum What {
     },
     /// It said something to one other in private.
     Said {
-        /// To the program with this number.
-        to: Incarnation,
+        /// To whom.
+        to: UserName,
         /// The message.
         id: MessageId,
         /// What it says.

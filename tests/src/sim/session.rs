@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use decury_common::base::id::{GroupName, MemberId, ViewId};
+use decury_common::base::id::{GroupName, MemberId, UserName, ViewId};
 use decury_common::base::rng::Rng;
 use decury_common::base::time::Instant;
 use decury_common::endpoint::ViewInfo;
@@ -70,6 +70,7 @@ enum Line {
     Leave(GroupName),
     Switch(GroupName),
     Say(Bytes),
+    Write(UserName, Bytes),
     Quit,
 }
 
@@ -110,6 +111,7 @@ impl SessionHost {
                 Line::Leave(group) => session::Command::Leave { group: Some(group) },
                 Line::Switch(group) => session::Command::Switch { group },
                 Line::Say(text) => session::Command::Say { text },
+                Line::Write(to, text) => session::Command::Private { to, text },
                 Line::Quit => session::Command::Quit,
             };
             if let Line::Leave(group) = line {
@@ -167,12 +169,21 @@ impl SessionHost {
             }
             Event::Notice { re, notice } => {
                 self.answered(re);
-                if let Notice::LeftUnheard { group } = notice
-                    && let Some(wish) = self.wishes.get_mut(&group)
-                {
-                    wish.in_haste = true;
+                match notice {
+                    Notice::LeftUnheard { group } => {
+                        if let Some(wish) = self.wishes.get_mut(&group) {
+                            wish.in_haste = true;
+                        }
+                    }
+                    Notice::HistoryGap { group } => {
+                        if let Some((member, _)) = self.wishes.get(&group).and_then(|wish| wish.member) {
+                            desk.record(What::Gap { group, member });
+                        }
+                    }
+                    _ => {}
                 }
             }
+            Event::Error { id: Some(id), .. } => desk.record(What::Unconfirmed { id }),
             Event::Error { re, .. } => {
                 if let Some(Line::Join(group, _)) = self.answered(re)
                     && let Some(wish) = self.wishes.get_mut(&group)
@@ -181,7 +192,6 @@ impl SessionHost {
                 }
             }
             Event::Current { re, .. }
-            | Event::PrivateSent { re, .. }
             | Event::Groups { re, .. }
             | Event::Members { re, .. }
             | Event::Held { re, .. }
@@ -189,7 +199,16 @@ impl SessionHost {
             | Event::Help { re, .. } => {
                 self.answered(re);
             }
-            Event::Private { .. } | Event::Receipt { .. } => {}
+            Event::PrivateSent { re, to, id } => {
+                if let Some(Line::Write(_, payload)) = self.answered(re) {
+                    desk.record(What::Said { to, id, payload });
+                }
+            }
+            Event::Private { from, id, text, .. } => {
+                let payload = Bytes::from(text.safe().into_owned());
+                desk.record(What::Heard { from, id, payload });
+            }
+            Event::Receipt { id, .. } => desk.record(What::Confirmed { id }),
             Event::Ready { .. } | Event::Refused { .. } | Event::Bye { .. } => {}
         }
     }
@@ -301,7 +320,7 @@ impl Program for SessionHost {
                     self.type_line(Line::Say(payload));
                 }
             }
-            Command::Say { .. } => {}
+            Command::Say { to, payload } => self.type_line(Line::Write(to, payload)),
             Command::Quit => {
                 self.quitting = true;
                 self.wishes.values_mut().for_each(|wish| wish.wanted = false);

@@ -15,7 +15,7 @@ pub(super) struct Private {
     /// Who runs where now, and under which name.
     running: BTreeMap<HostId, Incarnation>,
     names: BTreeMap<Incarnation, UserName>,
-    said: BTreeMap<MessageId, (Incarnation, Bytes)>,
+    said: BTreeMap<MessageId, Said>,
     /// What was said and is neither confirmed nor given up.
     open: BTreeSet<MessageId>,
     confirmed: BTreeSet<MessageId>,
@@ -23,10 +23,22 @@ pub(super) struct Private {
     heard: BTreeMap<MemberId, u64>,
 }
 
+#[derive(Clone, Debug)]
+struct Said {
+    to: UserName,
+    /// Who ran under that name then.
+    node: Option<Incarnation>,
+    payload: Bytes,
+}
+
 impl Private {
     /// Whether every message has been confirmed, or given up, or its sender is gone.
     pub(super) fn is_settled(&self) -> bool {
         self.open.iter().all(|id| !self.is_running(id.sender.incarnation))
+    }
+
+    fn name_at(&self, host: HostId) -> Option<UserName> {
+        self.names.get(self.running.get(&host)?).copied()
     }
 
     fn is_running(&self, incarnation: Incarnation) -> bool {
@@ -36,10 +48,10 @@ impl Private {
     fn heard(&mut self, host: HostId, from: UserName, id: MessageId, payload: &Bytes) -> Verdict {
         match self.said.get(&id) {
             None => return Err(format!("{host} heard {id}, which nobody said")),
-            Some((to, _)) if self.running.get(&host) != Some(to) => {
-                return Err(format!("{host} heard {id}, which was said to {to}"));
+            Some(said) if self.name_at(host) != Some(said.to) => {
+                return Err(format!("{host} heard {id}, which was said to {}", said.to));
             }
-            Some((_, said)) if said != payload => {
+            Some(said) if said.payload != *payload => {
                 return Err(format!("{host} heard {id} with another content than was said"));
             }
             Some(_) => {}
@@ -70,7 +82,8 @@ impl Check for Private {
             }
             What::Said { to, id, payload } => {
                 self.open.insert(*id);
-                if self.said.insert(*id, (*to, payload.clone())).is_some() {
+                let node = self.running.values().find(|node| self.names.get(node) == Some(to)).copied();
+                if self.said.insert(*id, Said { to: *to, node, payload: payload.clone() }).is_some() {
                     return Err(format!("the id {id} was given to two messages"));
                 }
             }
@@ -91,9 +104,9 @@ impl Check for Private {
 
     fn finish(&mut self, _roster: &Roster) -> Verdict {
         for id in &self.confirmed {
-            let Some((to, _)) = self.said.get(id) else { continue };
+            let Some(Said { to, node, .. }) = self.said.get(id) else { continue };
             let heard = self.heard.get(&id.sender).is_some_and(|&count| count >= id.count);
-            if self.is_running(*to) && !heard {
+            if node.is_some_and(|node| self.is_running(node)) && !heard {
                 return Err(format!("{id} was confirmed, and {to} has not heard it"));
             }
         }
@@ -123,7 +136,7 @@ mod tests {
     fn told() -> Story {
         let mut story = Story::with_view(1, &[0, 1, 2]);
         for count in 1..=3 {
-            story.tell(0, What::Said { to: member(1).incarnation, id: id(count), payload: text(count) });
+            story.tell(0, What::Said { to: "n1".parse().unwrap(), id: id(count), payload: text(count) });
         }
         story
     }
