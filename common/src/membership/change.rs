@@ -47,6 +47,8 @@ pub(super) struct Attempt {
     pub(super) lacks: BTreeMap<MemberId, u64>,
     /// When something last moved.
     pub(super) progress_at: Instant,
+    /// One for whom it waits has said that it is not in the group any more.
+    pub(super) gone: bool,
 }
 
 impl Attempt {
@@ -58,6 +60,7 @@ impl Attempt {
             is_cut: false,
             lacks: BTreeMap::new(),
             progress_at: now,
+            gone: false,
         }
     }
 

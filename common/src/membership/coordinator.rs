@@ -328,21 +328,22 @@ impl Membership {
         self.courier.cancel(ParcelKind::Cut);
     }
 
-    /// Leaves out those who are suspected by now, or who let the attempt stand still.
+    /// Leaves out those who are suspected by now, who say that they are gone, or who let the attempt stand still.
     pub(super) fn advance_attempt(&mut self, cx: &mut Context<'_>) {
         let Some(attempt) = &self.attempt else { return };
         let others = attempt.prepare.participants.iter().filter(|member| member.id != self.me.id);
-        let is_suspected = others.clone().any(|member| cx.mesh.suspects(member.id.incarnation));
+        let is_gone = attempt.gone || others.clone().any(|member| cx.mesh.suspects(member.id.incarnation));
         let slowest = others.filter_map(|member| cx.mesh.rtt(member.id.incarnation)).map(|rtt| rtt.timeout());
-        let limit = (self.suspect_after / 2).max(slowest.max().unwrap_or_default() * 4);
+        let limit = (slowest.max().unwrap_or_default() * 4).min(self.suspect_after * 2);
+        let limit = limit.max(self.suspect_after / 2);
         let until = attempt.progress_at + limit;
-        if !is_suspected && cx.now < until {
+        if !is_gone && cx.now < until {
             self.check_by(until, "membership: an attempt without progress");
             return;
         }
         let foreign = attempt.foreign.clone();
         let lacking: Vec<MemberId> = attempt.lacking().map(|m| m.id).filter(|&id| id != self.me.id).collect();
-        for member in lacking.into_iter().filter(|_| !is_suspected) {
+        for member in lacking.into_iter().filter(|_| !is_gone) {
             self.silent.insert(member);
             self.roster.drop_wish(member.incarnation);
             self.roster.unmerged(cx.now, member.incarnation);

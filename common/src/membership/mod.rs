@@ -354,6 +354,10 @@ impl Membership {
             (Refusal::NotHere, view) => {
                 let member = view.iter().flat_map(|view| &view.members).find(|m| m.id.incarnation == from);
                 self.silent.extend(member.map(|member| member.id));
+                if let Some(attempt) = &mut self.attempt {
+                    let lacks = attempt.lacking().any(|member| member.id.incarnation == from);
+                    attempt.gone |= lacks;
+                }
                 self.roster.forget(from);
                 self.refresh_peers();
             }
