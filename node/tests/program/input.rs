@@ -18,7 +18,8 @@ fn a_line_that_makes_no_sense_is_answered_by_its_number() {
         (">> b/b: hi", "bad_name"),
         ("!p ann hi", "bad_command"),
         (">> bob: hi", "no_such_user"),
-        ("!why", "not_in_this_version"),
+        ("!why", "no_current_group"),
+        ("!h 5", "not_in_this_version"),
     ]) {
         node.type_line(typed);
         let answer = node.answer(line);

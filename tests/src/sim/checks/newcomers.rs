@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use decury_common::base::id::{Incarnation, MemberId, MessageId, ViewId};
 use decury_common::base::limits::HISTORY_MAX;
+use decury_common::base::time::Instant;
 use decury_common::endpoint::ViewInfo;
 
 use super::{Check, Verdict};
@@ -25,8 +26,8 @@ struct Newcomer {
     view: ViewInfo,
     told: Vec<MessageId>,
     gap: bool,
-    /// What it has done since, if anything.
-    then: Option<Then>,
+    /// What it has done since, if anything, and when.
+    then: Option<(Then, Instant)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,27 +50,28 @@ impl Check for Newcomers {
                 self.newcomers.insert(*member, newcomer);
             }
             What::View { member, view, .. } => {
-                self.then(*member, Then::Live);
+                self.then(*member, Then::Live, record.at);
                 let log = self.logs.get(member).cloned().unwrap_or_default();
                 self.before.insert((view.id, *member), log);
             }
             What::Delivered { member, delivery, .. } => {
-                self.then(*member, Then::Live);
+                self.then(*member, Then::Live, record.at);
                 self.logs.entry(*member).or_default().push(delivery.id);
             }
-            What::Leaving { member, .. } => self.then(*member, Then::Leaving),
+            What::Leaving { member, .. } => self.then(*member, Then::Leaving, record.at),
+            What::Left { member, .. } => self.left(*member, record.at),
             What::Told { member, delivery, .. } => {
                 let id = delivery.id;
                 self.logs.entry(*member).or_default().push(id);
                 match self.newcomers.get_mut(member) {
-                    Some(Newcomer { told, gap: false, then: None | Some(Then::Leaving), .. }) => {
+                    Some(Newcomer { told, gap: false, then: None | Some((Then::Leaving, _)), .. }) => {
                         told.push(id)
                     }
                     _ => return Err(format!("{member} is told {id} not right after its first view")),
                 }
             }
             What::Gap { member, .. } => match self.newcomers.get_mut(member) {
-                Some(Newcomer { told, gap, then: None | Some(Then::Leaving), .. })
+                Some(Newcomer { told, gap, then: None | Some((Then::Leaving, _)), .. })
                     if told.is_empty() && !*gap =>
                 {
                     *gap = true;
@@ -91,9 +93,18 @@ impl Check for Newcomers {
 }
 
 impl Newcomers {
-    fn then(&mut self, member: MemberId, then: Then) {
+    fn then(&mut self, member: MemberId, then: Then, at: Instant) {
         if let Some(newcomer) = self.newcomers.get_mut(&member) {
-            newcomer.then.get_or_insert(then);
+            newcomer.then.get_or_insert((then, at));
+        }
+    }
+
+    /// It is out. What had waited for the past was delivered with that: then it was being told when it left.
+    fn left(&mut self, member: MemberId, at: Instant) {
+        if let Some(newcomer) = self.newcomers.get_mut(&member)
+            && newcomer.then.is_none_or(|(_, then)| then == at)
+        {
+            newcomer.then = Some((Then::Leaving, at));
         }
     }
 
@@ -115,7 +126,8 @@ impl Newcomers {
                 self.without_known(member, last, &told[told.len() - certain..])
             })
         };
-        if told.is_empty() && (*gap || (then.is_none() && !alive) || *then == Some(Then::Leaving)) {
+        if told.is_empty() && (*gap || (then.is_none() && !alive) || matches!(then, Some((Then::Leaving, _))))
+        {
             return Ok(());
         }
         if logs.iter().any(fits) || (told.is_empty() && logs.is_empty()) {
