@@ -275,6 +275,10 @@ pub enum Event {
         sent: u64,
         /// Messages delivered here, my own included.
         received: u64,
+        /// UDP datagrams sent.
+        datagrams: u64,
+        /// Messages, or fragments of them, sent once more to somebody.
+        retransmitted: u64,
     },
 }
 

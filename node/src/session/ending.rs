@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use decury_common::base::id::GroupName;
 use decury_common::base::time::Instant;
+use decury_common::endpoint::Stats;
 use decury_common::machine::Wakeup;
 
 use super::place::{Leave, Place};
@@ -176,7 +177,9 @@ impl Session {
     pub(super) fn end(&mut self, now: Instant, ending: Ending) {
         self.end_conversations(now);
         self.tracker.sign_out(now);
-        self.tell(Event::Bye { sent: self.sent, received: self.received });
+        let (sent, received) = (self.sent, self.received);
+        let Stats { datagrams_sent: datagrams, data_repeated: retransmitted, .. } = self.stats();
+        self.tell(Event::Bye { sent, received, datagrams, retransmitted });
         self.phase = Phase::Ended(ending);
     }
 }

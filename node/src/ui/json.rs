@@ -150,6 +150,8 @@ enum Fields<'a> {
         sent: u64,
         received: u64,
         total: u64,
+        datagrams: u64,
+        retransmitted: u64,
     },
 }
 
@@ -243,9 +245,10 @@ fn fields(event: &Event) -> (&'static str, Option<u64>, Fields<'_>) {
         Event::Refused { code, text } => {
             ("error", None, Fields::Error { code: code.as_str(), id: None, text })
         }
-        Event::Bye { sent, received } => {
-            let (sent, received) = (*sent, *received);
-            ("bye", None, Fields::Bye { sent, received, total: sent + received })
+        Event::Bye { sent, received, datagrams, retransmitted } => {
+            let (sent, received, total) = (*sent, *received, sent + received);
+            let (datagrams, retransmitted) = (*datagrams, *retransmitted);
+            ("bye", None, Fields::Bye { sent, received, total, datagrams, retransmitted })
         }
     }
 }
@@ -413,7 +416,6 @@ mod tests {
             reached(name("cid"), Reached::No, None),
         ];
         let ready = |tracker| Event::Ready { user: name("ann"), udp, tracker, incarnation: ANN.incarnation };
-        let notice = Notice::PeerBack { group, user: name("bob") };
         let rest = r#""members":[{"name":"ann","reached":"self","rtt_us":null},"#.to_owned()
             + r#"{"name":"bob","reached":"direct","rtt_us":120},{"name":"cid","reached":"no","rtt_us":null}]"#;
         let waits_for = WaitsFor::Message(name("bob"), Number::Count(7));
@@ -456,18 +458,31 @@ mod tests {
                 r#""help","at":7,"re":9,"command":"j","text":"x""#,
             ),
             (
-                Event::Notice { re: None, notice },
-                r#""notice","at":7,"kind":"peer_back","group":"lobby","user":"bob","text":"bob is heard again in #lobby""#,
-            ),
-            (
                 Event::Error { re: Some(6), code, id: None, text: "?".into() },
                 r#""error","at":7,"re":6,"code":"no_such_group","text":"?""#,
+            ),
+        ] {
+            assert_eq!(line(&event), format!("{{\"event\":{fields}}}\n"));
+        }
+    }
+
+    #[test]
+    fn notices_and_the_last_word_have_exactly_their_fields() {
+        let group = name("lobby");
+        let notice = Notice::PeerBack { group, user: name("bob") };
+        for (event, fields) in [
+            (
+                Event::Notice { re: None, notice },
+                r#""notice","at":7,"kind":"peer_back","group":"lobby","user":"bob","text":"bob is heard again in #lobby""#,
             ),
             (
                 Event::Notice { re: None, notice: Notice::HistoryGap { group } },
                 r##""notice","at":7,"kind":"history_gap","group":"lobby","text":"what was said in #lobby before you came is out of reach""##,
             ),
-            (Event::Bye { sent: 2, received: 3 }, r#""bye","at":7,"sent":2,"received":3,"total":5"#),
+            (
+                Event::Bye { sent: 2, received: 3, datagrams: 9, retransmitted: 1 },
+                r#""bye","at":7,"sent":2,"received":3,"total":5,"datagrams":9,"retransmitted":1"#,
+            ),
         ] {
             assert_eq!(line(&event), format!("{{\"event\":{fields}}}\n"));
         }

@@ -75,7 +75,7 @@ impl<M: Write, T: Write> LineMode<M, T> {
             Event::Help { text, .. } => Some(text.clone()),
             Event::Notice { notice, .. } => Some(notice.to_string()),
             Event::Error { re, text, .. } => Some(number(re) + text),
-            Event::Bye { sent, received } => {
+            Event::Bye { sent, received, .. } => {
                 self.model.me().map(|_| format!("bye: {sent} sent, {received} received"))
             }
             // A refusal ends the program, which says so itself.
@@ -374,7 +374,7 @@ mod tests {
             Event::Notice { re: None, notice: Notice::PeerBack { group, user: name("bob") } },
             Event::Faults { re: None, rules: vec![name("from=bob,delay=5s"), name("loss=0.1")] },
             Event::Faults { re: None, rules: vec![] },
-            Event::Bye { sent: 1, received: 2 },
+            Event::Bye { sent: 1, received: 2, datagrams: 3, retransmitted: 0 },
         ];
         assert_eq!(
             shown(true, &events).1,
