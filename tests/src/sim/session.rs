@@ -169,19 +169,7 @@ impl SessionHost {
             }
             Event::Notice { re, notice } => {
                 self.answered(re);
-                match notice {
-                    Notice::LeftUnheard { group } => {
-                        if let Some(wish) = self.wishes.get_mut(&group) {
-                            wish.in_haste = true;
-                        }
-                    }
-                    Notice::HistoryGap { group } => {
-                        if let Some((member, _)) = self.wishes.get(&group).and_then(|wish| wish.member) {
-                            desk.record(What::Gap { group, member });
-                        }
-                    }
-                    _ => {}
-                }
+                self.on_notice(notice, desk);
             }
             Event::Error { id: Some(id), .. } => desk.record(What::Unconfirmed { id }),
             Event::Error { re, .. } => {
@@ -210,6 +198,22 @@ impl SessionHost {
             }
             Event::Receipt { id, .. } => desk.record(What::Confirmed { id }),
             Event::Ready { .. } | Event::Refused { .. } | Event::Bye { .. } => {}
+        }
+    }
+
+    fn on_notice(&mut self, notice: Notice, desk: &mut Desk<'_>) {
+        match notice {
+            Notice::LeftUnheard { group } => {
+                if let Some(wish) = self.wishes.get_mut(&group) {
+                    wish.in_haste = true;
+                }
+            }
+            Notice::HistoryGap { group } => {
+                if let Some((member, _)) = self.wishes.get(&group).and_then(|wish| wish.member) {
+                    desk.record(What::Gap { group, member });
+                }
+            }
+            _ => {}
         }
     }
 
