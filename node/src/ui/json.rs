@@ -418,9 +418,6 @@ mod tests {
         let ready = |tracker| Event::Ready { user: name("ann"), udp, tracker, incarnation: ANN.incarnation };
         let rest = r#""members":[{"name":"ann","reached":"self","rtt_us":null},"#.to_owned()
             + r#"{"name":"bob","reached":"direct","rtt_us":120},{"name":"cid","reached":"no","rtt_us":null}]"#;
-        let waits_for = WaitsFor::Message(name("bob"), Number::Count(7));
-        let waits = Held { id, from: name("ann"), waits_for };
-        let code = ErrorCode::NoSuchGroup;
         for (event, fields) in [
             (
                 ready(Some(tracker)),
@@ -444,6 +441,19 @@ mod tests {
                 Event::Members { re: Some(2), group, members },
                 &format!(r#""members","at":7,"re":2,"group":"lobby",{rest}"#),
             ),
+        ] {
+            assert_eq!(line(&event), format!("{{\"event\":{fields}}}\n"));
+        }
+    }
+
+    #[test]
+    fn answers_have_exactly_their_fields() {
+        let group = name("lobby");
+        let id = MessageId { sender: ANN, count: 5 };
+        let waits_for = WaitsFor::Message(name("bob"), Number::Count(7));
+        let waits = Held { id, from: name("ann"), waits_for };
+        let code = ErrorCode::NoSuchGroup;
+        for (event, fields) in [
             (
                 Event::Held { re: Some(3), group, waiting: vec![waits] },
                 r#""held","at":7,"re":3,"group":"lobby","waiting":[{"id":"000000000000000a.0-5","from":"ann","for":"bob-7"}]"#,
