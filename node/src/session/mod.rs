@@ -176,6 +176,13 @@ impl Session {
         self.endpoint.nodes_at(address).flat_map(names).flatten().collect()
     }
 
+    /// Takes a datagram in. After the end nobody would be told of a message that this node then confirmed.
+    fn receive(&mut self, now: Instant, from: SocketAddr, bytes: &mut [u8]) {
+        if self.ended().is_none() {
+            self.endpoint.handle_datagram(now, from, bytes);
+        }
+    }
+
     /// Queues an event; after the last one there is none.
     fn tell(&mut self, event: Event) {
         if !matches!(self.phase, Phase::Ended(_)) {
@@ -195,17 +202,14 @@ impl Session {
 impl Machine for Session {
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &mut [u8]) {
         let people = self.people_at(from);
-        // After the end nobody would be told of a message that this node then confirmed.
-        if self.lab.handle_datagram(now, from, &people, bytes) && self.ended().is_none() {
-            self.endpoint.handle_datagram(now, from, bytes);
+        if self.lab.handle_datagram(now, from, &people, bytes) {
+            self.receive(now, from, bytes);
         }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        while self.ended().is_none()
-            && let Some((from, mut bytes)) = self.lab.poll_arrival(now)
-        {
-            self.endpoint.handle_datagram(now, from, &mut bytes);
+        while let Some((from, mut bytes)) = self.lab.poll_arrival(now) {
+            self.receive(now, from, &mut bytes);
         }
         if self.endpoint.poll_timeout().is_some_and(|wakeup| wakeup.at <= now) {
             self.endpoint.handle_timeout(now);

@@ -102,6 +102,7 @@ fn who_leaves_hears_nothing_more_and_can_come_back() {
         let joined = bob.answer(line);
         assert_eq!((&joined["event"], &joined["members"]), (&"joined".into(), &json!(["ann", "bob"])));
         assert_eq!(ann.sees("lobby", &["ann", "bob"])["cause"], "join");
+        bob.hears("lobby", "ann", &format!("without bob {round}"));
     }
     ids.dedup();
     assert_eq!(ids.len(), 3, "an id came again: {ids:?}");
