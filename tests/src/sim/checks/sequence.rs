@@ -213,6 +213,42 @@ mod tests {
     }
 
     #[test]
+    fn what_a_change_has_fixed_may_differ_between_two_that_parted() {
+        let mut story = told();
+        both(&mut story, 0, 0);
+        both(&mut story, 1, 0);
+        story.wait(Duration::from_millis(1));
+        story.view_with(2, (3, &[2]), &[1, 0], 1);
+        story.view(2, &[0, 1]);
+        story.end();
+        story.holds();
+    }
+
+    #[test]
+    fn what_a_change_has_fixed_may_not_differ_between_two_that_go_together() {
+        let mut story = told();
+        story.view_with(0, (2, &[0, 1, 2]), &[0, 1], 1);
+        story.view_with(1, (2, &[0, 1, 2]), &[1, 0], 1);
+        story.view_with(2, (2, &[0, 1, 2]), &[0, 1], 1);
+        story.end();
+        story.breaks(PROMISE);
+    }
+
+    #[test]
+    fn what_was_delivered_before_the_install_may_not_differ_between_two_that_parted() {
+        let mut story = told();
+        both(&mut story, 0, 0);
+        both(&mut story, 1, 0);
+        both(&mut story, 2, 1);
+        story.send(2, 1);
+        story.wait(Duration::from_millis(1));
+        story.view_with(2, (3, &[2]), &[2], 3);
+        story.view(2, &[0, 1]);
+        story.end();
+        story.breaks(PROMISE);
+    }
+
+    #[test]
     fn a_gap_in_the_positions_is_seen() {
         let mut story = told();
         story.deliver_at(0, 0, 1, 1);

@@ -12,9 +12,14 @@ use super::Violation;
 use crate::sim::history::{Delivery, History, Stay, What};
 use crate::sim::host::HostId;
 
+/// How long a step takes.
+const TICK: Duration = Duration::from_millis(1);
+
 /// A history of group `g`, told step by step.
 pub(super) struct Story {
     now: Instant,
+    /// How long the next step takes.
+    tick: Duration,
     order: OrderKind,
     history: History,
 }
@@ -69,7 +74,7 @@ impl Delivery {
 
 impl Story {
     pub(super) fn new(order: OrderKind) -> Story {
-        Story { now: Instant::ZERO, order, history: History::default() }
+        Story { now: Instant::ZERO, tick: TICK, order, history: History::default() }
     }
 
     /// A causal group in its first view.
@@ -80,7 +85,7 @@ impl Story {
     }
 
     pub(super) fn tell(&mut self, host: usize, what: What) {
-        self.now += Duration::from_millis(1);
+        self.now += self.tick;
         self.history.record(self.now, HostId(host), what);
     }
 
@@ -93,9 +98,24 @@ impl Story {
                 self.tell(*host, What::Started { incarnation, name });
                 self.tell(*host, What::Joining { group: group(), member: member(*host) });
             }
-            let view = ViewInfo { order: self.order, ..info(number, hosts) };
-            self.tell(*host, What::View { group: group(), member: member(*host), view, first });
+            self.installs(*host, number, hosts, first);
         }
+    }
+
+    fn installs(&mut self, host: usize, number: u64, hosts: &[usize], first: bool) {
+        let view = ViewInfo { order: self.order, ..info(number, hosts) };
+        self.tell(host, What::View { group: group(), member: member(host), view, first });
+    }
+
+    /// `host` alone installs the view of these hosts, and with it, at the same instant, delivers the first messages of
+    /// these senders at the positions from `position` on.
+    pub(super) fn view_with(&mut self, host: usize, view: (u64, &[usize]), senders: &[usize], position: u64) {
+        self.tick = Duration::ZERO;
+        for (sender, position) in senders.iter().zip(position..) {
+            self.deliver_at(host, *sender, 1, position);
+        }
+        self.installs(host, view.0, view.1, false);
+        self.tick = TICK;
     }
 
     pub(super) fn send(&mut self, host: usize, count: u64) {
