@@ -222,13 +222,7 @@ impl Total {
         if self.frozen && !self.finished {
             return None;
         }
-        let head = |(rank, stream): (Rank, &Stream)| {
-            let pending = stream.front()?;
-            let (stamp, is_final) = self.place(rank, pending.index)?;
-            Some(((stamp, rank, pending.index), is_final))
-        };
-        let heads = self.streams.iter().enumerate().filter_map(head);
-        let (priority, is_final): (Priority, bool) = heads.min()?;
+        let (priority, is_final) = self.head()?;
         let rank = priority.1;
         if !is_final {
             return None;
@@ -237,6 +231,20 @@ impl Total {
         self.delivered[rank] = index;
         self.position += 1;
         Some(Ordered { sender: rank, index, count, payload, clock, position: Some(self.position) })
+    }
+
+    /// The first in the queue, and whether it may be delivered. A message of mine is in the queue from the moment it is
+    /// stamped, though it comes back to me by the multicast only when there is room for deliveries: what is decided
+    /// meanwhile may be above it.
+    fn head(&self) -> Option<(Priority, bool)> {
+        let first = |(rank, stream): (Rank, &Stream)| {
+            let waits = stream.front().map(|pending| pending.index);
+            let sent = (rank == self.me && stream.accepted() < self.sent).then_some(stream.accepted() + 1);
+            let index = waits.or(sent)?;
+            let (stamp, is_final) = self.place(rank, index)?;
+            Some(((stamp, rank, index), is_final && waits.is_some()))
+        };
+        self.streams.iter().enumerate().filter_map(first).min()
     }
 
     /// The priority of a message here and now, and whether it may be delivered at it. A decision of my own counts once
@@ -257,12 +265,7 @@ impl Total {
 
     /// The first in the queue waits for its place, the others wait for the first.
     pub(super) fn held(&self) -> Vec<HeldMessage> {
-        let first = |(rank, stream): (Rank, &Stream)| {
-            let index = stream.front()?.index;
-            let (stamp, is_final) = self.place(rank, index)?;
-            Some(((stamp, rank, index), is_final))
-        };
-        let Some(((_, rank, index), false)) = self.streams.iter().enumerate().filter_map(first).min() else {
+        let Some(((_, rank, index), false)) = self.head() else {
             return Vec::new();
         };
         let all = self.streams.iter().enumerate();
