@@ -142,12 +142,13 @@ pub(crate) fn latencies(heard: &[Heard]) -> Result<Histogram<u64>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::{Mode, Senders};
+    use super::super::options::{Mode, Senders, Via};
     use super::*;
 
     fn run(order: Order) -> Run {
         let (members, size, seconds, pace) = (3, 64, 1, 100);
-        Run { members, order, size, senders: Senders::All, mode: Mode::Burst, seconds, pace }
+        let (via, senders, mode) = (Via::Json, Senders::All, Mode::Burst);
+        Run { via, members, order, size, senders, mode, seconds, pace }
     }
 
     /// Sender, seq, what the clock says of the others.

@@ -49,6 +49,14 @@ pub(crate) type Counts = [u64; MEMBERS_MAX];
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Clock(pub(crate) Counts);
 
+impl Member {
+    /// Whose name that is.
+    pub(crate) fn named(name: &str) -> Option<Member> {
+        let number = name.strip_prefix('m')?.parse().ok();
+        number.filter(|&number| number < MEMBERS_MAX).map(Member)
+    }
+}
+
 impl<'de> Deserialize<'de> for Member {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Member, D::Error> {
         struct Name;
@@ -60,9 +68,7 @@ impl<'de> Deserialize<'de> for Member {
             }
 
             fn visit_str<E: Error>(self, name: &str) -> Result<Member, E> {
-                let number = name.strip_prefix('m').and_then(|number| number.parse().ok());
-                let number = number.filter(|&number| number < MEMBERS_MAX);
-                number.map(Member).ok_or_else(|| E::custom(format_args!("{name:?} is none of the members")))
+                Member::named(name).ok_or_else(|| E::custom(format_args!("{name:?} is none of the members")))
             }
         }
         deserializer.deserialize_str(Name)

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::options::Run;
 
 /// The columns' names and widths.
-pub(crate) const HEAD: &str = "members order   bytes senders mode   deliveries/s   p50 us   p99 us   max us  \
+pub(crate) const HEAD: &str = "via  members order   bytes senders mode   deliveries/s   p50 us   p99 us   max us  \
     cpu us  datagrams  repeated   MiB";
 
 /// The figures of a run in which nothing was wrong.
@@ -22,15 +22,16 @@ pub(crate) struct Figures {
     pub(crate) deliveries: u64,
     /// At the slowest member, from its first delivery to its last.
     pub(crate) deliveries_per_s: f64,
-    /// From the write of a line to the `message` that another member's node has printed; of paced runs.
+    /// From the write of a line to the `message` that another member's node has printed, or from `send` to the event;
+    /// of paced runs.
     pub(crate) latency_us: Option<Latency>,
-    /// Processor time of all nodes, for each delivery at one.
+    /// Processor time of all members, for each delivery at one.
     pub(crate) cpu_us_per_delivery: f64,
-    /// UDP datagrams sent by all nodes.
+    /// UDP datagrams sent by all members.
     pub(crate) datagrams: u64,
     /// Messages, or fragments of them, sent once more to somebody.
     pub(crate) retransmitted: u64,
-    /// The most memory that a node ever had.
+    /// The most memory that any node ever had; through the library, an even share of the process's.
     pub(crate) peak_kib: u64,
 }
 
@@ -53,8 +54,8 @@ impl Latency {
 
 /// The beginning of a line: which run it is.
 pub(crate) fn name(run: &Run) -> String {
-    let Run { members, order, size, senders, mode, .. } = run;
-    format!("{members:7} {order:6} {size:6} {senders:7} {mode:6}")
+    let Run { via, members, order, size, senders, mode, .. } = run;
+    format!("{via:4} {members:7} {order:6} {size:6} {senders:7} {mode:6}")
 }
 
 impl fmt::Display for Figures {

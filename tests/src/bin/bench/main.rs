@@ -1,13 +1,16 @@
-//! Measures groups of real processes over real sockets on this machine, and checks all that they deliver. What the
+//! Measures groups of real nodes over real sockets on this machine, and checks all that they deliver. What the
 //! figures mean is in `docs/performance.md`.
 
 mod checks;
+mod conductor;
 mod event;
 mod figures;
+mod library;
 mod listener;
 mod options;
 mod process;
 mod programs;
+mod witness;
 mod workload;
 
 use std::fs::File;
@@ -23,33 +26,36 @@ use process::Programs;
 const UNABLE: u8 = 2;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let prepared = Programs::find().and_then(|programs| Ok((programs, Report::open(&args)?)));
-    let (programs, mut report) = match prepared {
-        Ok(prepared) => prepared,
-        Err(why) => {
-            eprintln!("bench: {why}");
-            return ExitCode::from(UNABLE);
-        }
-    };
-    let mut failed = 0;
-    println!("{}", figures::HEAD);
-    for run in args.runs() {
-        match programs::run(&programs, &run).and_then(|figures| report.add(&figures)) {
-            Ok(()) => {}
-            Err(why) => {
-                failed += 1;
-                println!("{} FAILED: {why}", figures::name(&run));
-            }
-        }
-    }
-    match failed {
-        0 => ExitCode::SUCCESS,
-        _ => {
+    match measure(&Args::parse()) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(failed) => {
             eprintln!("bench: {failed} runs failed");
             ExitCode::FAILURE
         }
+        Err(why) => {
+            eprintln!("bench: {why}");
+            ExitCode::from(UNABLE)
+        }
     }
+}
+
+/// All runs; how many failed. The error is why there could be none.
+fn measure(args: &Args) -> Result<u64, String> {
+    let programs = if args.lib { None } else { Some(Programs::find()?) };
+    let mut report = Report::open(args)?;
+    let mut failed = 0;
+    println!("{}", figures::HEAD);
+    for run in args.runs() {
+        let figures = match &programs {
+            Some(programs) => programs::run(programs, &run),
+            None => library::run(&run),
+        };
+        if let Err(why) = figures.and_then(|figures| report.add(&figures)) {
+            failed += 1;
+            println!("{} FAILED: {why}", figures::name(&run));
+        }
+    }
+    Ok(failed)
 }
 
 /// Where figures go.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use decury_common::base::limits::{MEMBERS_MAX, MESSAGE_MAX};
+use decury_common::order::OrderKind;
 use serde::Serialize;
 
 /// Room for a message's number and the space behind it.
@@ -38,6 +39,9 @@ pub(crate) struct Args {
     /// Paced: messages a second of each sender
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pace: u64,
+    /// Measure the library itself: endpoints on threads of this process, without programs, pipes and JSON
+    #[arg(long)]
+    pub(crate) lib: bool,
     /// Also write the figures to this file, one JSON object a run
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -68,9 +72,20 @@ pub(crate) enum Mode {
     Paced,
 }
 
+/// What members are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Via {
+    /// Nodes, through `--ui json`.
+    Json,
+    /// Endpoints of the library.
+    Lib,
+}
+
 /// One combination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Run {
+    pub(crate) via: Via,
     pub(crate) members: usize,
     pub(crate) order: Order,
     pub(crate) size: usize,
@@ -85,6 +100,7 @@ impl Args {
     /// Every combination, in the order in which the options stand in the table.
     pub(crate) fn runs(&self) -> Vec<Run> {
         let mut runs = Vec::new();
+        let via = if self.lib { Via::Lib } else { Via::Json };
         for &members in &self.members {
             for &order in &self.order {
                 for &size in &self.size {
@@ -92,7 +108,7 @@ impl Args {
                         for &mode in &self.mode {
                             let (members, size) = (members as usize, size as usize);
                             let (seconds, pace) = (self.seconds, self.pace);
-                            runs.push(Run { members, order, size, senders, mode, seconds, pace });
+                            runs.push(Run { via, members, order, size, senders, mode, seconds, pace });
                         }
                     }
                 }
@@ -117,13 +133,29 @@ impl Run {
     }
 }
 
-impl fmt::Display for Order {
+impl Order {
+    /// The same, as the library has it.
+    pub(crate) fn kind(self) -> OrderKind {
+        match self {
+            Order::Fifo => OrderKind::Fifo,
+            Order::Causal => OrderKind::Causal,
+            Order::Total => OrderKind::Total,
+        }
+    }
+}
+
+impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Order::Fifo => "fifo",
-            Order::Causal => "causal",
-            Order::Total => "total",
+            Via::Json => "json",
+            Via::Lib => "lib",
         })
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.kind().as_str())
     }
 }
 

@@ -115,18 +115,12 @@ impl Process {
 
     /// Processor time used so far, by all its threads.
     pub(crate) fn cpu(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        // The name before it may contain anything: fields are counted from its closing bracket on.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let ticks = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u32>().ok());
-        TICK * ticks.sum()
+        cpu(&self.child.id().to_string())
     }
 
     /// The most memory that was ever resident, in KiB.
     pub(crate) fn peak_kib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+        peak_kib(&self.child.id().to_string())
     }
 
     /// Waits until it ends by itself; it must not complain.
@@ -154,6 +148,35 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Processor time that this process has used so far.
+pub(crate) fn own_cpu() -> Duration {
+    cpu("self")
+}
+
+/// The most memory of this process that was ever resident, in KiB, since it was last forgotten.
+pub(crate) fn own_peak_kib() -> u64 {
+    peak_kib("self")
+}
+
+/// What is resident now counts as the most that ever was. Where the system does not offer it, former runs count.
+pub(crate) fn forget_own_peak() {
+    _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+fn cpu(process: &str) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The name before it may contain anything: fields are counted from its closing bracket on.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u32>().ok());
+    TICK * ticks.sum()
+}
+
+fn peak_kib(process: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 /// A directory for the data of one run, removed with it.

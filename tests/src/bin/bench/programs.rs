@@ -1,24 +1,20 @@
 //! One run with the programs: a tracker, a node a member, pipes to and from each.
 
+use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::process::{ChildStdin, ChildStdout};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
-use super::checks;
-use super::figures::{Figures, Latency};
-use super::listener::{Listener, News, Said, Shared};
+use super::conductor::{Conductor, PATIENCE};
+use super::figures::Figures;
+use super::listener;
 use super::options::Run;
 use super::process::{Process, Programs, Scratch, Tracker, start_node};
-use super::workload::{self, Stamps};
-
-/// How long the members may take to find each other, and to end.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// A run fails when nothing has been delivered for so long, though not all has.
-const STALLED: Duration = Duration::from_secs(15);
-/// How often progress is looked at.
-const LOOK: Duration = Duration::from_millis(10);
+use super::witness::{News, Shared, Witness};
+use super::workload;
 
 /// Runs it; the error is what was wrong.
 pub(crate) fn run(programs: &Programs, run: &Run) -> Result<Figures, String> {
@@ -31,16 +27,12 @@ pub(crate) fn run(programs: &Programs, run: &Run) -> Result<Figures, String> {
         inputs.push(input);
         outputs.push(output);
     }
-    let shared = Shared {
-        stamps: Stamps::new(run),
-        delivered: (0..run.members).map(|_| AtomicU64::new(0)).collect(),
-        over: AtomicBool::new(false),
-    };
+    let shared = Shared::new(run);
     thread::scope(|scope| {
         let (news, reports) = channel();
-        let listening = listen(scope, run, &shared, &news, outputs);
-        let mut conductor = Conductor { run, shared: &shared, nodes: &mut nodes, news, reports };
-        let result = listening.and_then(|()| conductor.conduct(scope, inputs));
+        let conductor = Conductor { run, shared: &shared, reports };
+        let result = listen(scope, run, &shared, &news, outputs)
+            .and_then(|()| conduct(scope, &conductor, &news, inputs, &mut nodes));
         // The threads end when the programs have.
         nodes.iter_mut().for_each(Process::kill);
         result
@@ -48,174 +40,60 @@ pub(crate) fn run(programs: &Programs, run: &Run) -> Result<Figures, String> {
 }
 
 fn listen<'scope, 'env>(
-    scope: &'scope thread::Scope<'scope, 'env>,
+    scope: &'scope Scope<'scope, 'env>,
     run: &'env Run,
     shared: &'env Shared,
     news: &Sender<News>,
     outputs: Vec<ChildStdout>,
 ) -> Result<(), String> {
     for (member, output) in outputs.into_iter().enumerate() {
-        let listener = Listener::new(member, run, shared, news.clone())?;
-        scope.spawn(move || listener.listen(output));
+        let witness = Witness::new(member, run, shared, news)?;
+        scope.spawn(move || listener::listen(witness, output));
     }
     Ok(())
 }
 
-/// Leads a run from its beginning to its end.
-struct Conductor<'env, 'nodes> {
-    run: &'env Run,
-    shared: &'env Shared,
-    nodes: &'nodes mut [Process],
-    news: Sender<News>,
-    reports: Receiver<News>,
+fn conduct<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    conductor: &Conductor<'env>,
+    news: &Sender<News>,
+    inputs: Vec<ChildStdin>,
+    nodes: &mut [Process],
+) -> Result<Figures, String> {
+    let cpu_of = |nodes: &[Process]| nodes.iter().map(Process::cpu).sum::<Duration>();
+    conductor.assemble()?;
+    let cpu = cpu_of(nodes);
+    start_senders(scope, conductor, news, &inputs)?;
+    let sent = conductor.await_deliveries()?;
+    let cpu = cpu_of(nodes).saturating_sub(cpu);
+    let peak_kib = nodes.iter().map(Process::peak_kib).max().unwrap_or(0);
+
+    conductor.shared.over.store(true, Ordering::Release);
+    drop(inputs);
+    let said = conductor.await_ends()?;
+    for (member, node) in nodes.iter_mut().enumerate() {
+        node.end(PATIENCE).map_err(|why| format!("m{member} {why}"))?;
+    }
+    conductor.figures(&sent, said, cpu, peak_kib)
 }
 
-impl<'env> Conductor<'env, '_> {
-    fn conduct<'scope>(
-        &mut self,
-        scope: &'scope thread::Scope<'scope, 'env>,
-        inputs: Vec<ChildStdin>,
-    ) -> Result<Figures, String> {
-        self.assemble()?;
-        let cpu = self.cpu();
-        let kept = self.start_senders(scope, inputs);
-        let (sent, inputs) = self.await_deliveries(kept)?;
-        let cpu = self.cpu().saturating_sub(cpu);
-        let peak_kib = self.nodes.iter().map(Process::peak_kib).max().unwrap_or(0);
-
-        self.shared.over.store(true, Ordering::Release);
-        drop(inputs);
-        let said = self.await_ends()?;
-        self.figures(&sent, said, cpu, peak_kib)
-    }
-
-    /// Waits until each member sees all members.
-    fn assemble(&self) -> Result<(), String> {
-        let deadline = Instant::now() + PATIENCE;
-        for _ in 0..self.run.members {
-            match self.report(deadline)? {
-                Some(News::Together) => {}
-                Some(_) => return Err("a node has ended before it began".to_owned()),
-                None => return Err(format!("the members have not found each other in {PATIENCE:?}")),
-            }
-        }
-        Ok(())
-    }
-
-    /// Each sender has a thread, which gives its pipe back when all is sent. The other members' pipes.
-    fn start_senders<'scope>(
-        &self,
-        scope: &'scope thread::Scope<'scope, 'env>,
-        mut inputs: Vec<ChildStdin>,
-    ) -> Vec<ChildStdin> {
-        let (run, stamps, start) = (self.run, &self.shared.stamps, Instant::now());
-        for (sender, mut input) in inputs.drain(..run.senders()).enumerate() {
-            let news = self.news.clone();
-            scope.spawn(move || {
-                let news_of_it = match workload::send(run, start, stamps, sender, &mut input) {
-                    Ok(sent) => News::Sent(sender, sent, input),
-                    Err(error) => News::Wrong(format!("m{sender} takes no more input: {error}")),
-                };
-                _ = news.send(news_of_it);
+/// Each sender has a thread, which writes to its node's pipe; that stays open when all is sent.
+fn start_senders<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    conductor: &Conductor<'env>,
+    news: &Sender<News>,
+    inputs: &[ChildStdin],
+) -> Result<(), String> {
+    let (run, stamps, start) = (conductor.run, &conductor.shared.stamps, Instant::now());
+    for (sender, input) in inputs.iter().enumerate().take(run.senders()) {
+        let input = input.as_fd().try_clone_to_owned().map_err(|error| error.to_string())?;
+        let news = news.clone();
+        scope.spawn(move || {
+            _ = news.send(match workload::send(run, start, stamps, sender, &mut File::from(input)) {
+                Ok(sent) => News::Sent(sender, sent),
+                Err(error) => News::Wrong(format!("m{sender} takes no more input: {error}")),
             });
-        }
-        inputs
+        });
     }
-
-    /// Waits until all has been sent and delivered everywhere. How many each member has sent, and all pipes.
-    fn await_deliveries(&self, mut inputs: Vec<ChildStdin>) -> Result<(Vec<u64>, Vec<ChildStdin>), String> {
-        let mut sent = vec![0; self.run.members];
-        let mut sending = self.run.senders();
-        let (mut progress, mut since) = (0, Instant::now());
-        loop {
-            match self.report(Instant::now() + LOOK)? {
-                Some(News::Sent(sender, count, input)) => {
-                    sent[sender] = count;
-                    sending -= 1;
-                    inputs.push(input);
-                }
-                Some(_) => return Err("a node has ended while it was measured".to_owned()),
-                None => {}
-            }
-            let delivered: Vec<u64> =
-                self.shared.delivered.iter().map(|count| count.load(Ordering::Acquire)).collect();
-            let total: u64 = sent.iter().sum();
-            if sending == 0 && delivered.iter().all(|&count| count >= total) {
-                return Ok((sent, inputs));
-            }
-            let sum = delivered.iter().sum();
-            if sum != progress {
-                (progress, since) = (sum, Instant::now());
-            }
-            if since.elapsed() > STALLED {
-                return Err(format!("nothing is delivered any more: {delivered:?} of {total} messages"));
-            }
-        }
-    }
-
-    /// Waits until all nodes have ended in good order. All that they said.
-    fn await_ends(&mut self) -> Result<Vec<Said>, String> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut said = Vec::new();
-        while said.len() < self.run.members {
-            match self.report(deadline)? {
-                Some(News::Ended(one)) => said.push(*one),
-                Some(_) => {}
-                None => return Err(format!("{} nodes do not end", self.run.members - said.len())),
-            }
-        }
-        for (member, node) in self.nodes.iter_mut().enumerate() {
-            node.end(PATIENCE).map_err(|why| format!("m{member} {why}"))?;
-        }
-        said.sort_by_key(|one| one.me);
-        Ok(said)
-    }
-
-    fn figures(
-        &self,
-        sent: &[u64],
-        said: Vec<Said>,
-        cpu: Duration,
-        peak_kib: u64,
-    ) -> Result<Figures, String> {
-        let (mut heard, mut datagrams, mut retransmitted) = (Vec::new(), 0, 0);
-        for Said { me, heard: one, bye } in said {
-            let bye = bye.ok_or_else(|| format!("m{me} has ended without a last word"))?;
-            if (bye.sent, bye.received) != (sent[me], one.count()) {
-                let (sent, count) = (sent[me], one.count());
-                return Err(format!("m{me} says {bye:?}, but has sent {sent} and delivered {count}"));
-            }
-            datagrams += bye.datagrams;
-            retransmitted += bye.retransmitted;
-            heard.push(one);
-        }
-        checks::compare(&heard, sent)?;
-        let deliveries: u64 = heard.iter().map(checks::Heard::count).sum();
-        let slowest = heard.iter().map(checks::Heard::per_second).fold(f64::INFINITY, f64::min);
-        Ok(Figures {
-            run: *self.run,
-            sent: sent.iter().sum(),
-            deliveries,
-            deliveries_per_s: slowest,
-            latency_us: Latency::of(&checks::latencies(&heard)?),
-            cpu_us_per_delivery: cpu.as_secs_f64() * 1e6 / deliveries.max(1) as f64,
-            datagrams,
-            retransmitted,
-            peak_kib,
-        })
-    }
-
-    fn cpu(&self) -> Duration {
-        self.nodes.iter().map(Process::cpu).sum()
-    }
-
-    /// The next report, if there is one before the deadline; the error is what has gone wrong.
-    fn report(&self, deadline: Instant) -> Result<Option<News>, String> {
-        match self.reports.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(News::Wrong(why)) => Err(why),
-            Ok(news) => Ok(Some(news)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Err("nobody is left".to_owned()),
-        }
-    }
+    Ok(())
 }

@@ -51,8 +51,12 @@ impl Stamps {
         Some(at.saturating_duration_since(self.origin + Duration::from_nanos(sent)))
     }
 
-    fn now(&self) -> u64 {
-        self.origin.elapsed().as_nanos() as u64
+    /// A sender's message leaves now. In a burst nobody asks when.
+    pub(crate) fn stamp(&self, sender: usize, number: u64) {
+        let index = usize::try_from(number - 1).ok();
+        if let Some(stamp) = index.and_then(|index| self.of.get(sender)?.get(index)) {
+            stamp.store(self.origin.elapsed().as_nanos() as u64, Ordering::Release);
+        }
     }
 }
 
@@ -84,22 +88,34 @@ fn burst(run: &Run, until: Instant, out: &mut impl Write) -> io::Result<u64> {
     Ok(sent)
 }
 
-/// The senders' intervals are equal, and evenly shifted against each other. A message that is late does not make the
-/// later ones late.
+/// A message that is late does not make the later ones late.
 fn paced(run: &Run, start: Instant, stamps: &Stamps, sender: usize, out: &mut impl Write) -> io::Result<u64> {
-    let (interval, of) = (1.0 / run.pace as f64, &stamps.of[sender]);
-    let shift = sender as f64 / run.senders() as f64;
     let mut line = Vec::new();
-    for (number, stamp) in (1..).zip(of) {
-        let due = start + Duration::from_secs_f64(((number - 1) as f64 + shift) * interval);
-        thread::sleep(due.saturating_duration_since(Instant::now()));
+    for number in 1.. {
+        let due = due(run, sender, number);
+        if due >= run.duration() {
+            return Ok(number - 1);
+        }
+        thread::sleep(due.saturating_sub(start.elapsed()));
         line.clear();
         push_text(&mut line, number, run.size);
         line.push(b'\n');
-        stamp.store(stamps.now(), Ordering::Release);
+        stamps.stamp(sender, number);
         out.write_all(&line)?;
     }
-    Ok(of.len() as u64)
+    Ok(0)
+}
+
+/// When a sender's message is to be sent, from the start of the run. At a pace, the senders' intervals are equal, and
+/// evenly shifted against each other.
+pub(crate) fn due(run: &Run, sender: usize, number: u64) -> Duration {
+    match run.mode {
+        Mode::Burst => Duration::ZERO,
+        Mode::Paced => {
+            let shift = sender as f64 / run.senders() as f64;
+            Duration::from_secs_f64(((number - 1) as f64 + shift) / run.pace as f64)
+        }
+    }
 }
 
 #[cfg(test)]
