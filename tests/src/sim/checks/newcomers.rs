@@ -122,8 +122,8 @@ impl Newcomers {
             [HISTORY, HISTORY_MAX].into_iter().any(|limit| {
                 let last = &log[log.len() - limit.min(log.len())..];
                 // Who was there before knows more than it was told this time: only the end is certain.
-                let certain = if teller.join > 0 { last.len().min(told.len()) } else { told.len() };
-                self.without_known(member, last, &told[told.len() - certain..])
+                let rest = self.without_known(member, last, told);
+                rest.is_some_and(|rest| rest == 0 || teller.join > 0)
             })
         };
         if told.is_empty() && (*gap || (then.is_none() && !alive) || matches!(then, Some((Then::Leaving, _))))
@@ -136,16 +136,17 @@ impl Newcomers {
         Err(format!("{member} was told {told:?} after {}, which is not what anybody there had last", view.id))
     }
 
-    /// Whether `told` is `last` without what this node knew from an earlier stay. (What it was told in a stay that its
-    /// user never saw is not known here: of a node that joined before, any part will do.)
-    fn without_known(&self, member: MemberId, last: &[MessageId], told: &[MessageId]) -> bool {
-        let mut told = told.iter().peekable();
-        for id in last {
+    /// How many of `told` stand before its end that is `last` without what this node knew from an earlier stay; `None` if
+    /// its end is something else. (What it was told in a stay that its user never saw is not known here: of a node
+    /// that joined before, any part will do.)
+    fn without_known(&self, member: MemberId, last: &[MessageId], told: &[MessageId]) -> Option<usize> {
+        let mut told = told.iter().rev().peekable();
+        for id in last.iter().rev() {
             if told.next_if_eq(&id).is_none() && !self.knew(member, *id) && member.join == 0 {
-                return false;
+                return None;
             }
         }
-        told.next().is_none()
+        Some(told.count())
     }
 
     fn knew(&self, member: MemberId, id: MessageId) -> bool {
