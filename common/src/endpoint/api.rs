@@ -23,6 +23,9 @@ pub struct Config {
     /// How many of a group's last messages it keeps for newcomers, at most
     /// [`limits::HISTORY_MAX`](crate::base::limits::HISTORY_MAX).
     pub history: usize,
+    /// How many deliveries of a group may wait for [`Endpoint::poll_event`](super::Endpoint::poll_event), at most
+    /// [`limits::DELIVERIES_MAX`](crate::base::limits::DELIVERIES_MAX), which is usual. Beyond, the senders wait.
+    pub deliveries: usize,
     /// The seed of its back-offs.
     pub seed: u64,
 }

@@ -48,6 +48,8 @@ pub struct Settings {
     pub suspect_after: Duration,
     /// How many of the last messages are kept for newcomers.
     pub history: usize,
+    /// How many deliveries may wait for the application.
+    pub deliveries: usize,
     /// The seed of its back-offs.
     pub seed: u64,
 }
@@ -64,6 +66,8 @@ pub struct Group {
     count: u64,
     outbox: Outbox,
     events: VecDeque<Event>,
+    /// With so many events delivery pauses.
+    deliveries: usize,
     history: History,
     /// While this is on its way, all events but the first wait.
     catch_up: Option<CatchUp>,
@@ -98,6 +102,7 @@ impl Group {
             count: 0,
             outbox: Outbox::default(),
             events: VecDeque::new(),
+            deliveries: settings.deliveries.clamp(1, DELIVERIES_MAX),
             history: History::new(settings.history),
             catch_up: None,
             known: former.clone(),
@@ -258,7 +263,7 @@ impl Group {
             while let Some((count, payload)) = self.outbox.pop_if(|len| live.can_send(len)) {
                 live.send(now, count, payload);
             }
-            let room = DELIVERIES_MAX.saturating_sub(self.events.len());
+            let room = self.deliveries.saturating_sub(self.events.len());
             if live.deliver(now, self.name, room, (&mut self.events, &mut self.history)) == 0 {
                 break;
             }
@@ -317,7 +322,7 @@ impl Group {
         let ask =
             self.catch_up.as_ref().map(|c| Wakeup { at: c.ask_at(), reason: "group: ask for the past" });
         let paused = self.live.as_ref().is_some_and(|live| live.paused && !live.multicast.is_frozen());
-        let resume = (paused && self.events.len() < DELIVERIES_MAX / 2)
+        let resume = (paused && self.events.len() < self.deliveries.div_ceil(2))
             .then_some(Wakeup { at: self.now, reason: "group: deliveries may go on" });
         [self.membership.poll_timeout(), multicast, self.stage.deadline(), ask, resume]
             .into_iter()

@@ -67,6 +67,7 @@ impl Net {
             addresses: addresses(n),
             suspect_after: ms(2000),
             history: decury_common::base::limits::HISTORY_MAX,
+            deliveries: decury_common::base::limits::DELIVERIES_MAX,
             seed: n,
         };
         let mut endpoint = Endpoint::new(config, self.now);

@@ -26,6 +26,16 @@ const RENEW: Duration = Duration::from_secs(5);
 /// How many messages a node keeps for newcomers: few, so that there often are more.
 pub const HISTORY: usize = 20;
 
+/// How many deliveries may wait: at some nodes so few that their senders often have to.
+fn deliveries(seed: u64) -> usize {
+    match seed % 4 {
+        0 => 1,
+        1 => 8,
+        2 => 64,
+        _ => limits::DELIVERIES_MAX,
+    }
+}
+
 /// Starts endpoints that suspect after the given silence.
 pub fn starter(suspect_after: Duration) -> Starter {
     Rc::new(move |boot| Box::new(EndpointHost::new(boot, suspect_after)))
@@ -68,6 +78,7 @@ impl EndpointHost {
             addresses: std::iter::once(boot.host.address()).collect(),
             suspect_after,
             history: HISTORY,
+            deliveries: deliveries(boot.seed),
             seed: boot.seed,
         };
         EndpointHost {
