@@ -12,7 +12,9 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-pub use crate::group::{Cause, Event, Held, MemberStatus, Number, Reached, SendError, ViewInfo, WaitsFor};
+pub use crate::group::{
+    Cause, Event, Held, MemberStatus, Number, Reached, SendError, VectorClock, ViewInfo, WaitsFor,
+};
 pub use api::{Config, Correspondent, JoinError, JoinGroup, Stats};
 
 use crate::base::id::{GroupId, GroupName, Incarnation, MemberId, MessageId, UserName};

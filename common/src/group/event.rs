@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::VectorClock;
 use crate::base::id::{GroupName, MemberId, MessageId, UserName, ViewId};
 use crate::order::OrderKind;
 use crate::wire::membership::Refusal;
@@ -83,7 +84,7 @@ pub enum Event {
         id: MessageId,
         /// `causal`: how many messages of whom its sender had delivered when it sent this one, itself included;
         /// empty in `fifo`.
-        clock: Vec<(UserName, u64)>,
+        clock: VectorClock,
         /// `total`: its place in the group's sequence, from 1; the same at all members of a view.
         position: Option<u64>,
         /// Said before this node came in: history, outside the sequence.

@@ -6,18 +6,16 @@
 //! from the former view have delivered the same messages, so it does not matter who tells.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Event;
+use super::{Event, VectorClock};
 use crate::base::id::{GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
 use crate::base::limits::{HISTORY_MAX, MEMBERS_MAX};
 use crate::base::list::List;
 use crate::base::time::Instant;
 use crate::membership::View;
-use crate::order::Clock;
 use crate::wire::membership::{Past, Recall, Said};
 
 /// Bytes of messages after which a part of the past ends.
@@ -35,9 +33,7 @@ pub type Known = BTreeMap<MemberId, u64>;
 pub(super) struct Entry {
     pub(super) id: MessageId,
     pub(super) from: UserName,
-    /// The names that the clock's entries belong to.
-    pub(super) names: Arc<[UserName]>,
-    pub(super) clock: Clock,
+    pub(super) clock: VectorClock,
     pub(super) payload: Bytes,
 }
 
@@ -122,11 +118,10 @@ impl History {
 
 impl Entry {
     fn to_wire(&self) -> Said {
-        let clock = self.names.iter().copied().zip(self.clock.iter().copied());
         Said {
             id: self.id,
             from: self.from,
-            clock: clock.collect(),
+            clock: self.clock.iter().collect(),
             payload: self.payload.iter().copied().collect(),
         }
     }
@@ -138,7 +133,7 @@ impl Entry {
             view,
             from: self.from,
             id: self.id,
-            clock: self.names.iter().copied().zip(self.clock).collect(),
+            clock: self.clock,
             position: None,
             caught_up: true,
             payload: self.payload,
@@ -148,13 +143,7 @@ impl Entry {
     /// From what was told.
     pub(super) fn from_wire(said: Said) -> Entry {
         let Said { id, from, clock, payload } = said;
-        Entry {
-            id,
-            from,
-            names: clock.iter().map(|&(name, _)| name).collect(),
-            clock: clock.iter().map(|&(_, count)| count).collect(),
-            payload: Bytes::copy_from_slice(&payload),
-        }
+        Entry { id, from, clock: clock.iter().copied().collect(), payload: Bytes::copy_from_slice(&payload) }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::history::{Entry, History, Known};
-use super::{Event, Held, Number, WaitsFor};
+use super::{Event, Held, Number, VectorClock, WaitsFor};
 use crate::base::id::{GroupName, Incarnation, MemberId, MessageId, Rank, UserName, ViewId};
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
@@ -206,8 +206,7 @@ impl Live {
         Entry {
             id: MessageId { sender: self.members[ordered.sender], count: ordered.count },
             from: self.names[ordered.sender],
-            names: self.names.clone(),
-            clock: ordered.clock.clone(),
+            clock: VectorClock::new(self.names.clone(), ordered.clock.clone()),
             payload: ordered.payload.clone(),
         }
     }
@@ -218,7 +217,7 @@ impl Live {
             view: self.view,
             from: self.names[ordered.sender],
             id: MessageId { sender: self.members[ordered.sender], count: ordered.count },
-            clock: self.names.iter().copied().zip(ordered.clock).collect(),
+            clock: VectorClock::new(self.names.clone(), ordered.clock),
             position: ordered.position,
             caught_up: false,
             payload: ordered.payload,

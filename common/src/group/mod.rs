@@ -10,6 +10,7 @@ mod leaving;
 mod live;
 mod newcomer;
 mod outbox;
+mod vector_clock;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -35,6 +36,7 @@ use leaving::Stage;
 use live::Live;
 use newcomer::CatchUp;
 use outbox::Outbox;
+pub use vector_clock::VectorClock;
 
 /// Round trips are not measured yet: a loss is suspected after this long.
 const FIRST_TIMEOUT: Duration = Duration::from_millis(100);

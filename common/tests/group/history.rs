@@ -49,7 +49,11 @@ fn a_newcomer_is_told_the_last_hundred_right_after_its_first_view() {
     assert_eq!(caught_up(&net, 3), numbers(51, 150));
     assert_eq!(texts(net.events(3))[HISTORY_MAX], "live");
     let Event::Message { clock, position: None, .. } = &net.events(3)[1] else { panic!() };
-    assert_eq!(clock[0].1, 51, "it says what its sender had delivered");
+    assert_eq!(
+        clock.iter().next().map(|(_, count)| count),
+        Some(51),
+        "it says what its sender had delivered"
+    );
 }
 
 #[test]

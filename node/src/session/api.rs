@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use decury_common::base::id::{GroupName, Incarnation, MessageId, UserName};
-use decury_common::endpoint::{Cause, Held, MemberStatus, ViewInfo};
+use decury_common::endpoint::{Cause, Held, MemberStatus, VectorClock, ViewInfo};
 use decury_common::order::OrderKind;
 
 use super::lab::Spec;
@@ -195,7 +195,7 @@ pub enum Event {
         /// Its identity; `id.count` is the sender's count in the group.
         id: MessageId,
         /// How many messages of whom the sender had delivered, this one included; empty in `fifo`.
-        clock: Vec<(UserName, u64)>,
+        clock: VectorClock,
         /// `total`: its place in the group's sequence, from 1.
         position: Option<u64>,
         /// Said before this node came in.

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use decury_common::base::id::{GroupName, MessageId, UserName};
-use decury_common::endpoint::{Cause, Held, MemberStatus, Reached, ViewInfo};
+use decury_common::endpoint::{Cause, Held, MemberStatus, Reached, VectorClock, ViewInfo};
 use serde::{Serialize, Serializer};
 
 use super::FrontEnd;
@@ -108,8 +108,8 @@ enum Fields<'a> {
         text: Cow<'a, str>,
         order: &'static str,
         seq: u64,
-        #[serde(serialize_with = "as_map", skip_serializing_if = "<[_]>::is_empty")]
-        clock: &'a [(UserName, u64)],
+        #[serde(serialize_with = "as_map", skip_serializing_if = "VectorClock::is_empty")]
+        clock: &'a VectorClock,
         #[serde(skip_serializing_if = "Option::is_none")]
         position: Option<u64>,
         caught_up: bool,
@@ -187,8 +187,8 @@ fn display_some<S: Serializer>(value: &Option<MessageId>, serializer: S) -> Resu
     value.map(|id| id.to_string()).serialize(serializer)
 }
 
-fn as_map<S: Serializer>(clock: &[(UserName, u64)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(clock.iter().copied())
+fn as_map<S: Serializer>(clock: &VectorClock, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(clock.iter())
 }
 
 /// An event's name, the line it answers, and its own fields.
@@ -349,7 +349,7 @@ mod tests {
         let id = MessageId { sender: ANN, count: 5 };
         let text = Text::new(Bytes::from_static("gr\u{fc}\"\u{1b}".as_bytes()));
         let (group, from, order) = (name("lobby"), name("ann"), OrderKind::Causal);
-        let clock = vec![(name("ann"), 5), (name("bob"), 2)];
+        let clock = [(name("ann"), 5), (name("bob"), 2)].into_iter().collect();
         assert_eq!(
             line(&Event::Message {
                 group,
@@ -367,11 +367,11 @@ mod tests {
                 + r#""order":"causal","seq":5,"clock":{"ann":5,"bob":2},"caught_up":false}"#
                 + "\n"
         );
-        let (order, clock) = (OrderKind::Fifo, vec![]);
+        let (order, clock) = (OrderKind::Fifo, VectorClock::default());
         let fifo = Event::Message { group, order, from, id, clock, position: None, caught_up: false, text };
         assert!(!line(&fifo).contains("clock") && !line(&fifo).contains("position"));
         let Event::Message { text, .. } = fifo else { return };
-        let (order, clock) = (OrderKind::Total, vec![(name("ann"), 5)]);
+        let (order, clock) = (OrderKind::Total, [(name("ann"), 5)].into_iter().collect());
         let total =
             Event::Message { group, order, from, id, clock, position: Some(9), caught_up: false, text };
         assert!(line(&total).contains(r#""clock":{"ann":5},"position":9,"caught_up":false"#));

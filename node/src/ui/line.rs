@@ -233,7 +233,7 @@ mod tests {
             order: OrderKind::Causal,
             from,
             id,
-            clock: vec![],
+            clock: Default::default(),
             position: None,
             caught_up: false,
             text,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use decury_common::base::id::{GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
 use decury_common::base::time::Instant;
-use decury_common::endpoint::ViewInfo;
+use decury_common::endpoint::{VectorClock, ViewInfo};
 
 use super::checks::{Checks, Violation};
 use super::host::HostId;
@@ -151,7 +151,7 @@ pub struct Delivery {
     /// `total`: its place in the group's sequence.
     pub position: Option<u64>,
     /// Its clock.
-    pub clock: Vec<(UserName, u64)>,
+    pub clock: VectorClock,
     /// What it says.
     pub payload: Bytes,
 }

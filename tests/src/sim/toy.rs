@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use decury_common::base::id::{GroupName, Incarnation, MemberId, MessageId, ViewId};
 use decury_common::base::time::Instant;
-use decury_common::endpoint::ViewInfo;
+use decury_common::endpoint::{VectorClock, ViewInfo};
 use decury_common::machine::{Machine, Persist, Transmit, Wakeup};
 use decury_common::order::OrderKind;
 
@@ -231,7 +231,14 @@ impl Program for ToyHost {
         {
             let id = MessageId { sender: member(host), count };
             let Ok(from) = host.to_string().parse() else { return };
-            let delivery = Delivery { view: view_id(), from, id, clock: Vec::new(), position: None, payload };
+            let delivery = Delivery {
+                view: view_id(),
+                from,
+                id,
+                clock: VectorClock::default(),
+                position: None,
+                payload,
+            };
             desk.record(What::Delivered { group, member: self.member, delivery });
         }
     }

@@ -56,6 +56,8 @@ pub(super) struct Total {
     stamped: Clock,
     /// How many messages I have sent.
     sent: u64,
+    /// Whose messages are the next to be delivered, and up to which one: they share a final place.
+    next: Option<(Rank, u64)>,
     /// A change of view is promised.
     frozen: bool,
     /// The decisions of the cut that I was last ready for, by sender.
@@ -79,6 +81,7 @@ impl Total {
             delivered: zero.clone(),
             stamped: zero,
             sent: 0,
+            next: None,
             frozen: false,
             adopted: None,
             finished: false,
@@ -222,15 +225,31 @@ impl Total {
         if self.frozen && !self.finished {
             return None;
         }
-        let (priority, is_final) = self.head()?;
-        let rank = priority.1;
-        if !is_final {
-            return None;
-        }
+        let rank = self.next_sender()?;
         let Pending { index, count, payload, clock, .. } = self.streams[rank].deliver()?;
         self.delivered[rank] = index;
         self.position += 1;
         Some(Ordered { sender: rank, index, count, payload, clock, position: Some(self.position) })
+    }
+
+    /// Whose message is to be delivered next. Those behind it that share its final place follow at once: everything
+    /// else in the queue, now or later, is above them.
+    fn next_sender(&mut self) -> Option<Rank> {
+        if let Some((rank, last)) = self.next
+            && self.streams[rank].front().is_some_and(|pending| pending.index <= last)
+        {
+            return Some(rank);
+        }
+        let ((_, rank, index), is_final) = self.head()?;
+        let last = if self.finished { index } else { self.final_upto(rank, index) };
+        self.next = is_final.then_some((rank, last));
+        is_final.then_some(rank)
+    }
+
+    /// The last message that shares the final place of this one, and may be delivered.
+    fn final_upto(&self, sender: Rank, index: u64) -> u64 {
+        let last = self.streams[sender].finals.run(index).map_or(index, |run| run.last);
+        if sender == self.me { last.min(self.announcer.announced()) } else { last }
     }
 
     /// The first in the queue, and whether it may be delivered. A message of mine is in the queue from the moment it is
@@ -295,6 +314,7 @@ impl Total {
 
     /// The view ends: the adopted decisions are the sequence.
     pub(super) fn finish(&mut self) {
+        self.next = None;
         self.finished = true;
     }
 }

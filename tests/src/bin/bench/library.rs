@@ -187,7 +187,7 @@ impl Node {
                 Event::Message { from, id, clock, position, payload, .. } => {
                     self.received += 1;
                     let mut counts = Counts::default();
-                    for (name, count) in clock {
+                    for (name, count) in clock.iter() {
                         counts[member(name)?] = count;
                     }
                     let (from, seq) = (member(from)?, id.count);

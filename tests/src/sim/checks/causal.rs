@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use decury_common::base::id::{MemberId, MessageId, UserName, ViewId};
+use decury_common::endpoint::VectorClock;
 use decury_common::order::OrderKind;
 
 use super::{Check, Verdict};
@@ -21,7 +22,7 @@ pub(super) struct Causal {
     /// What its sender had delivered when it sent this message, and in which view.
     past: BTreeMap<MessageId, (ViewId, Delivered)>,
     /// The clock with which each message was delivered first.
-    clocks: BTreeMap<MessageId, Vec<(UserName, u64)>>,
+    clocks: BTreeMap<MessageId, VectorClock>,
 }
 
 #[derive(Clone, Debug)]
@@ -87,9 +88,9 @@ impl Causal {
                 }
             }
         }
-        for (name, count) in &delivery.clock {
-            let have = current.counts.get(name).copied().unwrap_or(0);
-            if have < *count || (*name == delivery.from && have != *count) {
+        for (name, count) in delivery.clock.iter() {
+            let have = current.counts.get(&name).copied().unwrap_or(0);
+            if have < count || (name == delivery.from && have != count) {
                 return Err(format!(
                     "{member} delivered {id}, whose clock says {count} of {name}, after {have} of them"
                 ));
@@ -148,7 +149,7 @@ mod tests {
         let mut story = told(OrderKind::Causal);
         story.view(2, &[1, 2]);
         let mut late = delivered(2, 1, 1);
-        late.clock = vec![("n1".parse().unwrap(), 1)];
+        late.clock = [("n1".parse().unwrap(), 1)].into_iter().collect();
         story.tell(2, late.into_what(2));
         assert!(story.broken().is_none_or(|violation| violation.promise != PROMISE));
     }
@@ -158,7 +159,7 @@ mod tests {
         let mut story = told(OrderKind::Causal);
         story.deliver(2, 0, 1);
         let mut wrong = delivered(1, 1, 1);
-        wrong.clock = vec![("n0".parse().unwrap(), 2), ("n1".parse().unwrap(), 1)];
+        wrong.clock = [("n0".parse().unwrap(), 2), ("n1".parse().unwrap(), 1)].into_iter().collect();
         story.tell(2, wrong.into_what(2));
         story.breaks(PROMISE);
     }
@@ -169,7 +170,7 @@ mod tests {
         story.deliver(1, 1, 1);
         story.deliver(2, 0, 1);
         let mut other = delivered(1, 1, 1);
-        other.clock = vec![("n1".parse().unwrap(), 1)];
+        other.clock = [("n1".parse().unwrap(), 1)].into_iter().collect();
         story.tell(2, other.into_what(2));
         story.breaks(PROMISE);
     }

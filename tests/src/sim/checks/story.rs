@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use decury_common::base::id::{GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
 use decury_common::base::time::Instant;
-use decury_common::endpoint::ViewInfo;
+use decury_common::endpoint::{VectorClock, ViewInfo};
 use decury_common::order::OrderKind;
 
 use super::Violation;
@@ -55,7 +55,7 @@ pub(super) fn info(number: u64, hosts: &[usize]) -> ViewInfo {
 
 /// What somebody delivers in view `view`: message `count` of `from`, as it was sent.
 pub(super) fn delivered(view: u64, from: usize, count: u64) -> Delivery {
-    let (clock, payload) = (Vec::new(), text(from, count));
+    let (clock, payload) = (VectorClock::default(), text(from, count));
     Delivery {
         view: view_id(view),
         from: name(from),
