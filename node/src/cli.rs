@@ -18,20 +18,31 @@ use crate::session::Spec;
 const SUSPECT_AFTER: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_secs(3600);
 
+/// The name of the configuration file, below `decury` where XDG keeps configuration.
+pub const CONFIG_FILE: &str = "node.toml";
+
+const AFTER_HELP: &str = "\
+An option comes from the command line, else from the environment, else from the configuration file, which has the long \
+names:
+  name = \"ann\"
+  join = [\"lobby\", \"ops:total\"]
+
+What to type while it runs: !help tells. RUST_LOG=info shows a log on stderr, NO_COLOR=1 takes the colours away.
+Configuration file: ~/.config/decury/node.toml (below $XDG_CONFIG_HOME if that is set)";
+
 /// Talk in groups of at most ten: every message arrives, in order, whoever crashes.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "node",
     version,
-    after_help = "Every option can come from the environment: DECURY_NAME, \
-    DECURY_TRACKER, ... Commands while running: !help. RUST_LOG=info shows a log on stderr."
+    after_help = AFTER_HELP
 )]
 pub struct Args {
     /// Who you are: 1 to 50 letters, digits, '.', '_' or '-' (asked for on a terminal when missing)
     #[arg(long, env = "DECURY_NAME", value_name = "USER")]
     pub name: Option<UserName>,
 
-    /// Where the tracker is, as host:port; several are its replicas
+    /// Where the tracker is; several are its replicas, as in 192.0.2.7:7400,tracker.example:7400
     #[arg(long, env = "DECURY_TRACKER", value_name = "ADDR", value_delimiter = ',',
         default_value = "127.0.0.1:7400", value_parser = host_and_port)]
     pub tracker: Vec<String>,
@@ -46,23 +57,25 @@ pub struct Args {
         value_parser = address)]
     pub bind: SocketAddr,
 
-    /// Where others can reach this node, in place of its interfaces' addresses
+    /// Where others can reach this node, as in 192.0.2.7; the port is the bound one unless named [default: the addresses
+    /// of its interfaces]
     #[arg(long, env = "DECURY_ADVERTISE", value_name = "ADDR", value_delimiter = ',', value_parser = address)]
     pub advertise: Vec<SocketAddr>,
 
-    /// The directory for what this node keeps; one running node uses it (default: decury/USER where XDG keeps state)
+    /// The directory for what this node keeps; one running node uses it [default: ~/.local/state/decury/USER]
     #[arg(long, env = "DECURY_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
 
-    /// A group to join at the start, with the order (fifo, causal or total) to create it with; the last one is current
+    /// A group to join at the start, with the order (fifo, causal or total) to create it with, as in lobby or ops:total;
+    /// several times, or with commas between; the last one is current
     #[arg(long, env = "DECURY_JOIN", value_name = "GROUP[:ORDER]", value_delimiter = ',')]
     pub join: Vec<Join>,
 
-    /// How to show things: line is for people and pipes, json for programs
+    /// How to show things: line is for people and pipes, json for programs, auto is line
     #[arg(long, env = "DECURY_UI", value_name = "auto|line|json", default_value = "auto")]
     pub ui: Ui,
 
-    /// How long a member may be silent before it is suspected: a number with us, ms or s
+    /// How long a member may be silent before it is suspected: a number with us, ms or s, as in 500ms
     #[arg(long, env = "DECURY_SUSPECT_AFTER", value_name = "DURATION", default_value = "2s",
         value_parser = suspect_after)]
     pub suspect_after: Duration,
@@ -75,6 +88,10 @@ pub struct Args {
     /// Do not end at the end of the input
     #[arg(long, env = "DECURY_STAY", value_parser = FalseyValueParser::new())]
     pub stay: bool,
+
+    /// A file with options, in place of ~/.config/decury/node.toml
+    #[arg(long, env = "DECURY_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
 
     #[command(flatten)]
     later: Later,

@@ -3,15 +3,14 @@
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use decury_node::cli::{Args, ask_name};
+use decury_node::cli::{Args, CONFIG_FILE, ask_name};
 use decury_node::runtime;
 
 /// Wrong usage.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = decury_cli::parse::<Args>(CONFIG_FILE);
     env_logger::init();
     let name = match args.name {
         Some(name) => Some(name),

@@ -1,6 +1,7 @@
 //! The command line of `tracker`.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
@@ -13,7 +14,7 @@ use crate::host::Options;
 #[derive(Debug, Parser)]
 #[command(name = "tracker", version, after_help = AFTER_HELP)]
 pub struct Cli {
-    /// Where to listen; port 0 picks a free one
+    /// Where to listen; port 0 picks a free one, 0.0.0.0:7400 is reached from everywhere
     #[arg(long, value_name = "ADDR", env = "DECURY_TRACKER_LISTEN", default_value = "127.0.0.1:7400", value_parser = address)]
     listen: SocketAddr,
 
@@ -24,6 +25,10 @@ pub struct Cli {
     /// After how long a silence a node is taken for gone
     #[arg(long, value_name = "DUR", env = "DECURY_TRACKER_LEASE", default_value = "15s", value_parser = parse_duration)]
     lease: Duration,
+
+    /// A file with options, in place of ~/.config/decury/tracker.toml
+    #[arg(long, value_name = "FILE", env = "DECURY_TRACKER_CONFIG")]
+    config: Option<PathBuf>,
 
     #[arg(long, hide = true)]
     data: Option<String>,
@@ -39,16 +44,23 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "A duration is a number and a unit: us, ms or s, as in 500ms.\n\
     All is kept in memory: after a restart the nodes sign in again and report their groups.\n\
-    RUST_LOG=info shows on stderr who comes and goes.";
+    RUST_LOG=info shows on stderr who comes and goes.\n\n\
+    An option comes from the command line, else from the environment, else from the configuration file, which has the \
+    long names:\n  \
+    listen = \"0.0.0.0:7400\"\n\n\
+    Configuration file: ~/.config/decury/tracker.toml (below $XDG_CONFIG_HOME if that is set)";
+
+/// The name of the configuration file, below `decury` where XDG keeps configuration.
+const CONFIG_FILE: &str = "tracker.toml";
 
 /// Commands that this version has not got.
 const COMMANDS_TO_COME: [&str; 4] = ["status", "reports", "backup", "cluster"];
 
 impl Cli {
-    /// Reads this process's arguments and environment. Ends the process: with 0 after `--help` and `--version`, with
+    /// Reads this process's arguments, environment and configuration file. Ends the process: with 0 after `--help` and `--version`, with
     /// 2 and a line on stderr if they cannot be followed.
     pub fn read() -> Options {
-        Cli::options(Cli::parse()).unwrap_or_else(|error| error.exit())
+        Cli::options(decury_cli::parse(CONFIG_FILE)).unwrap_or_else(|error| error.exit())
     }
 
     fn options(self) -> Result<Options, clap::Error> {

@@ -43,6 +43,8 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
     {
         command.env_remove(variable);
     }
+    // Nor has it the configuration of whoever runs this.
+    command.env("XDG_CONFIG_HOME", "/dev/null");
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -134,3 +134,37 @@ fn options_can_come_from_the_environment() {
     assert_eq!(code, Some(2));
     assert!(stderr.contains("1 to 50 letters"), "{stderr}");
 }
+
+#[test]
+fn options_can_come_from_a_configuration_file() {
+    let scratch = Scratch::new();
+    let configuration = std::path::Path::new(scratch.path()).join("decury");
+    std::fs::create_dir_all(&configuration).unwrap();
+    let file = configuration.join("node.toml");
+    let data = configuration.join("data");
+    let text = format!(
+        "name = 'ann'\nhost = '127.0.0.1:0'\nui = 'json'\nbind = '127.0.0.1'\ndata = '{}'\njoin = ['lobby:total']\n",
+        data.display()
+    );
+    std::fs::write(&file, &text).unwrap();
+    for (user, arguments, variable) in
+        [("ann", &[][..], None), ("bob", &[], Some("bob")), ("cid", &["--name", "cid"], Some("bob"))]
+    {
+        let mut command = program(arguments);
+        command.env("XDG_CONFIG_HOME", scratch.path());
+        variable.map(|name| command.env("DECURY_NAME", name));
+        let output = command.spawn().unwrap().wait_with_output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert!(stdout.contains(&format!("\"user\":\"{user}\"")), "{stdout}");
+        assert!(stdout.contains("\"order\":\"total\""), "{stdout}");
+    }
+    std::fs::write(&file, text + "\nsuspect-after = 'soon'\n").unwrap();
+    let (code, stderr) = outcome(&["--config", file.to_str().unwrap()]);
+    assert_eq!(code, Some(2));
+    assert_one_line(&stderr, "node.toml:8: invalid value 'soon'");
+    std::fs::remove_file(&file).unwrap();
+    let (code, stderr) = outcome(&["--config", file.to_str().unwrap()]);
+    assert_eq!(code, Some(2));
+    assert_one_line(&stderr, "No such file");
+}

@@ -32,6 +32,8 @@ pub(crate) fn program(name: &str) -> Command {
         command.env_remove(variable);
     }
     command.env_remove("RUST_LOG");
+    // Nor has it the configuration of whoever runs this.
+    command.env("XDG_CONFIG_HOME", "/dev/null");
     command
 }
 

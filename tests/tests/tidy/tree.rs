@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::rust;
 
 /// The crates, by directory.
-pub(crate) const CRATES: [&str; 4] = ["common", "node", "tracker", "tests"];
+pub(crate) const CRATES: [&str; 6] = ["common", "cli", "node", "tracker", "tests", "xtask"];
+
+/// Crates that belong to the programs alone.
+const WITHOUT_ENGINES: [&str; 2] = ["cli", "xtask"];
 
 /// A text file of the project.
 pub(crate) struct File {
@@ -42,7 +45,7 @@ pub(crate) fn text_files() -> Vec<File> {
 /// with the feature `edge`. Binaries, tests and whatever stands behind that feature are not.
 pub(crate) fn is_engine(path: &str, files: &[File]) -> bool {
     let Some((krate, module)) = path.split_once("/src/") else { return false };
-    if module.starts_with("bin/") || module == "main.rs" {
+    if WITHOUT_ENGINES.contains(&krate) || module.starts_with("bin/") || module == "main.rs" {
         return false;
     }
     let mut at = format!("{krate}/src/");

@@ -75,6 +75,21 @@ fn the_environment_gives_what_the_command_line_does_not() {
 }
 
 #[test]
+fn its_configuration_file_gives_what_neither_gives() {
+    let directory = std::env::temp_dir().join(format!("decury-tracker-config-{}", std::process::id()));
+    std::fs::create_dir_all(directory.join("decury")).unwrap();
+    let file = directory.join("decury/tracker.toml");
+    std::fs::write(&file, "listen = '127.0.0.1:0'\nlease = '20s'\n").unwrap();
+    let tracker = Tracker::spawn(command(&[]).env("XDG_CONFIG_HOME", &directory));
+    assert_ne!(tracker.address.port(), 7400);
+    std::fs::write(&file, "listen = '127.0.0.1:0'\nlease = '6s'\n").unwrap();
+    let refused = command(&["--config", file.to_str().unwrap()]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(error_line(&refused).contains("twice as long"));
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
 fn on_a_wildcard_address_it_names_the_addresses_that_others_can_use() {
     let tracker = Tracker::spawn(&mut command(&["--listen", "0.0.0.0:0"]));
     let line = tracker.line();

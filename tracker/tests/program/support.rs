@@ -24,9 +24,11 @@ pub(crate) struct Tracker {
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for variable in ["LISTEN", "HEARTBEAT", "LEASE"] {
+    for variable in ["CONFIG", "LISTEN", "HEARTBEAT", "LEASE"] {
         command.env_remove(format!("DECURY_TRACKER_{variable}"));
     }
+    // Nor has it the configuration of whoever runs this.
+    command.env("XDG_CONFIG_HOME", "/dev/null");
     command
 }
 

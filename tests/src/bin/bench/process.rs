@@ -46,9 +46,10 @@ impl Programs {
         }
     }
 
-    /// A program's command, with no environment to mislead it. What it complains of is seen by whoever runs this.
+    /// A program's command, with no environment and no configuration to mislead it. What it complains of is seen by whoever runs this.
     fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.directory.join(name));
+        command.env("XDG_CONFIG_HOME", "/dev/null");
         for (variable, _) in env::vars_os() {
             if variable.to_str().is_some_and(|name| name.starts_with("DECURY_") || name == "RUST_LOG") {
                 command.env_remove(variable);

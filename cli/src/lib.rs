@@ -1,0 +1,62 @@
+//! What the command lines of the programs have in common: a configuration file beneath them.
+//!
+//! An option is defined once, for clap. What the [`file`](mod@file) says becomes the *default* of its option, so that
+//! clap's own precedence holds: the command line, then the environment, then the file, then the option's own default;
+//! and each value is checked by the option's own parser, alone, so that a mistake is told with its line.
+
+mod apply;
+pub mod file;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Parser};
+use etcetera::BaseStrategy as _;
+
+use file::{File, FileError};
+
+/// The option that names the file. A program that wants one defines it as an `Option<PathBuf>`.
+const CONFIG: &str = "config";
+
+/// This process's command line, environment and configuration file; `name` is the file's where XDG keeps
+/// configuration, below `decury`. Ends the process: with 0 after `--help` and `--version`, with 2 and a line on stderr if
+/// something cannot be followed.
+pub fn parse<P: Parser>(name: &str) -> P {
+    parse_from(std::env::args_os().collect(), default_file(name)).unwrap_or_else(|error| error.exit())
+}
+
+/// The same, from these arguments, which begin with the program's name. The file at `default` need not exist, one that
+/// is named must.
+pub fn parse_from<P: Parser>(arguments: Vec<OsString>, default: Option<PathBuf>) -> Result<P, clap::Error> {
+    let matches = P::command().try_get_matches_from(&arguments)?;
+    let matches = match read(&matches, default).map_err(refused)? {
+        Some(file) => {
+            apply::with_defaults(P::command(), &file).map_err(refused)?.try_get_matches_from(&arguments)?
+        }
+        None => matches,
+    };
+    P::from_arg_matches(&matches)
+}
+
+/// Where a program's configuration is unless told otherwise; none without a home directory.
+pub fn default_file(name: &str) -> Option<PathBuf> {
+    let strategy = etcetera::base_strategy::Xdg::new().ok()?;
+    Some(strategy.config_dir().join("decury").join(name))
+}
+
+/// The file is the program's own: its subcommands have nothing to do with it.
+fn read(matches: &ArgMatches, default: Option<PathBuf>) -> Result<Option<File>, FileError> {
+    if matches.subcommand_name().is_some() {
+        return Ok(None);
+    }
+    match (matches.get_one::<PathBuf>(CONFIG), default) {
+        (Some(path), _) => File::read(path).map(Some),
+        (None, Some(path)) => File::read_if_there(&path),
+        (None, None) => Ok(None),
+    }
+}
+
+fn refused(error: FileError) -> clap::Error {
+    clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n"))
+}
