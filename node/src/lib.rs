@@ -2,7 +2,7 @@
 //!
 //! [`session`] is the engine, sans-IO; [`ui`] turns lines into its commands and its events into lines. Behind feature
 //! `edge` are the program's own parts: arguments (`cli`), what is on the disk (`data`), where others can reach it
-//! (`addresses`), and the loop around all (`runtime`).
+//! (`addresses`), which front end runs on what (`front`), and the loop around all (`runtime`).
 
 #[cfg(feature = "edge")]
 mod addresses;
@@ -10,6 +10,8 @@ mod addresses;
 pub mod cli;
 #[cfg(feature = "edge")]
 pub mod data;
+#[cfg(feature = "edge")]
+mod front;
 #[cfg(feature = "edge")]
 pub mod runtime;
 pub mod session;

@@ -1,10 +1,8 @@
 //! The program around the session: sockets, signals, front end, and the loop that turns between them.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use decury_common::base::id::{Incarnation, UserName};
@@ -20,9 +18,9 @@ use thiserror::Error;
 use crate::addresses;
 use crate::cli::{Args, Join, Ui};
 use crate::data::{DataDir, DataError};
+use crate::front::{self, Desk, Front};
 use crate::session::{Command, Config, Ending, Event, Notice, Request, Session};
-use crate::ui::json::JsonMode;
-use crate::ui::line::{LineMode, Settings};
+use crate::ui::terminal;
 use crate::ui::threads::{Input, Output, Read};
 
 /// Lines taken in one turn of the loop: a flood of them must not keep it from the network.
@@ -31,8 +29,6 @@ const LINES_PER_TURN: usize = 256;
 const EVENTS_PER_TURN: usize = 1_024;
 /// What is left to be sent or shown when the session has ended may take so long: somebody may have stalled.
 const FLUSH_WITHIN: Duration = Duration::from_millis(300);
-/// Bytes of output gathered before they are written, unless nothing more waits.
-const OUTPUT_BYTES: usize = 64 * 1024;
 
 /// Why a node could not start, or not go on. Each is one sentence to a person.
 #[derive(Debug, Error)]
@@ -87,13 +83,12 @@ pub fn run(args: &Args, name: UserName) -> Result<(), RunError> {
         faults: args.fault.clone(),
         patient: !io::stdin().is_terminal(),
     };
-    let output = output(&driver, args.ui, trackers)?;
-    let input = Input::spawn(driver.waker(), || BufReader::new(io::stdin()))?;
+    let Front { output, input, desk } = front::start(&driver, args, trackers, &path)?;
     let session = Session::new(config, driver.now());
     let first = first_requests(args);
-    let offer_groups = first.is_empty() && args.ui == Ui::Line && is_interactive();
+    let offer_groups = first.is_empty() && args.ui == Ui::Line && terminal::is_interactive();
     let (input, stay, quit) = (Some(input), args.stay, false);
-    Runtime { driver, signals, session, first, input, output, stay, quit, offer_groups }.run()
+    Runtime { driver, signals, session, first, input, output, desk, stay, quit, offer_groups }.run()
 }
 
 /// Where this process finds the tracker inside it. If others can use it, they are told where.
@@ -111,23 +106,6 @@ fn hosted_at(hosted: &Hosted) -> SocketAddr {
 /// A line to the person. Nobody may be listening, which changes nothing.
 fn tell(line: &str) {
     _ = io::stderr().write_all(format!("{line}\n").as_bytes());
-}
-
-fn output(driver: &Driver, ui: Ui, trackers: Vec<SocketAddr>) -> io::Result<Output> {
-    let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    let messages = BufWriter::with_capacity(OUTPUT_BYTES, stdout);
-    match ui {
-        Ui::Json => Output::spawn(driver.waker(), JsonMode::new(messages)),
-        Ui::Line => {
-            let interactive = is_interactive();
-            let settings = Settings { interactive, trackers };
-            Output::spawn(driver.waker(), LineMode::new(messages, io::stderr(), settings))
-        }
-    }
-}
-
-fn is_interactive() -> bool {
-    io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
 /// What is done before the first line is read.
@@ -152,6 +130,8 @@ struct Runtime {
     /// Nothing once it has ended.
     input: Option<Input>,
     output: Output,
+    /// Where a person edits lines, if one does.
+    desk: Option<Desk>,
     stay: bool,
     /// The end has been asked for; a signal does not wait for it any more.
     quit: bool,
@@ -267,7 +247,10 @@ impl Runtime {
         }
     }
 
-    fn end(self) -> Result<(), RunError> {
+    fn end(mut self) -> Result<(), RunError> {
+        if let Some(desk) = &mut self.desk {
+            desk.clear();
+        }
         let refused = match self.session.ended() {
             Some(Ending::Refused(why)) => Some(why.clone()),
             Some(Ending::Asked) | None => None,

@@ -149,6 +149,19 @@ const fn later(names: &'static [&'static str], usage: &'static str, about: &'sta
     Spec { names, usage, about, example: usage, parse: None }
 }
 
+/// The names of the commands of this version.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().filter(|spec| spec.parse.is_some()).flat_map(|spec| spec.names).copied()
+}
+
+/// What may stand in a place behind a command's name (the first is 0), as its usage names it: `GROUP`, `USER`, words
+/// to choose from.
+pub(super) fn choices(name: &str, place: usize) -> impl Iterator<Item = &'static str> {
+    let spec = COMMANDS.iter().find(|spec| spec.parse.is_some() && spec.names.contains(&name));
+    let word = spec.and_then(|spec| spec.usage.split_whitespace().nth(place + 1)).unwrap_or_default();
+    word.trim_matches(['[', ']']).split('|')
+}
+
 /// A line that began with `!` or `/`, without that character.
 pub(super) fn parse(line: &str) -> Result<Command, Refusal> {
     let mut words = line.split_whitespace();

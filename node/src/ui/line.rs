@@ -2,12 +2,14 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use decury_common::base::id::{GroupName, UserName};
 use decury_common::endpoint::{Cause, Held, MemberStatus, Number, Reached, WaitsFor};
 
 use super::FrontEnd;
-use super::model::Model;
+use super::colour;
+use super::model::SharedModel;
 use crate::session::{Event, GroupSummary, Spec};
 
 /// The front end for people at a plain terminal, and for pipes.
@@ -16,7 +18,7 @@ pub struct LineMode<M, T> {
     messages: M,
     told: T,
     settings: Settings,
-    model: Model,
+    model: Arc<SharedModel>,
 }
 
 /// What line mode must know beforehand.
@@ -24,18 +26,29 @@ pub struct LineMode<M, T> {
 pub struct Settings {
     /// A person types at it: what they typed is on their screen already, and they know which line an error is about.
     pub interactive: bool,
+    /// Messages may have colours.
+    pub colours: bool,
     /// The trackers that are tried, to be named when none answers.
     pub trackers: Vec<SocketAddr>,
 }
 
 impl<M: Write, T: Write> LineMode<M, T> {
-    /// Messages go to `messages`, everything else to `told`.
-    pub fn new(messages: M, told: T, settings: Settings) -> LineMode<M, T> {
-        LineMode { messages, told, settings, model: Model::default() }
+    /// Messages go to `messages`, everything else to `told`. The model is kept here, for others to look at.
+    pub fn new(messages: M, told: T, settings: Settings, model: Arc<SharedModel>) -> LineMode<M, T> {
+        LineMode { messages, told, settings, model }
+    }
+
+    fn me(&self) -> Option<UserName> {
+        self.model.read(|model| model.me())
     }
 
     fn here(&self, group: GroupName) -> usize {
-        self.model.group(group).map_or(0, |group| group.members.len())
+        self.model.read(|model| model.group(group).map_or(0, |group| group.members.len()))
+    }
+
+    /// A name before what its owner says.
+    fn speaker(&self, name: UserName) -> String {
+        if self.settings.colours { colour::of(name) } else { name.to_string() }
     }
 
     fn talking_to(&self, group: GroupName) -> String {
@@ -76,7 +89,7 @@ impl<M: Write, T: Write> LineMode<M, T> {
             Event::Notice { notice, .. } => Some(notice.to_string()),
             Event::Error { re, text, .. } => Some(number(re) + text),
             Event::Bye { sent, received, .. } => {
-                self.model.me().map(|_| format!("bye: {sent} sent, {received} received"))
+                self.me().map(|_| format!("bye: {sent} sent, {received} received"))
             }
             // A refusal ends the program, which says so itself.
             Event::Refused { .. } => None,
@@ -89,13 +102,15 @@ impl<M: Write, T: Write> LineMode<M, T> {
     fn message(&self, event: &Event) -> Option<String> {
         match event {
             Event::Message { group, from, text, caught_up: true, .. } => {
-                Some(format!("#{group} (earlier) {from}: {}", text.safe()))
+                Some(format!("#{group} (earlier) {}: {}", self.speaker(*from), text.safe()))
             }
             Event::Message { group, from, text, .. } => {
-                let typed_here = self.settings.interactive && self.model.me() == Some(*from);
-                (!typed_here).then(|| format!("#{group} {from}: {}", text.safe()))
+                let typed_here = self.settings.interactive && self.me() == Some(*from);
+                (!typed_here).then(|| format!("#{group} {}: {}", self.speaker(*from), text.safe()))
             }
-            Event::Private { from, text, .. } => Some(format!("[private] {from}: {}", text.safe())),
+            Event::Private { from, text, .. } => {
+                Some(format!("[private] {}: {}", self.speaker(*from), text.safe()))
+            }
             _ => None,
         }
     }
@@ -242,9 +257,13 @@ mod tests {
 
     /// What is shown of `events`: messages, and the rest.
     fn shown(interactive: bool, events: &[Event]) -> (String, String) {
-        let settings = Settings { interactive, trackers: vec![name("127.0.0.1:7400")] };
+        shown_with(interactive, false, events)
+    }
+
+    fn shown_with(interactive: bool, colours: bool, events: &[Event]) -> (String, String) {
+        let settings = Settings { interactive, colours, trackers: vec![name("127.0.0.1:7400")] };
         let (mut messages, mut told) = (Vec::new(), Vec::new());
-        let mut mode = LineMode::new(&mut messages, &mut told, settings);
+        let mut mode = LineMode::new(&mut messages, &mut told, settings, Arc::default());
         for event in events {
             mode.show(0, event).unwrap();
         }
@@ -270,6 +289,15 @@ mod tests {
         for words in ["no tracker answers at 127.0.0.1:7400", "still trying", "node --host"] {
             assert!(told.contains(words), "{told}");
         }
+    }
+
+    #[test]
+    fn with_colours_a_speaker_has_one_and_what_is_said_has_none_of_its_own() {
+        let events = [ready(None), said("bob", "\x1b[31mred"), said("bob", "again")];
+        let (messages, _) = shown_with(true, true, &events);
+        let bob = colour::of(name("bob"));
+        assert_eq!(messages, format!("#lobby {bob}: \u{fffd}[31mred\n#lobby {bob}: again\n"));
+        assert!(!shown(true, &events).0.contains('\x1b'));
     }
 
     #[test]

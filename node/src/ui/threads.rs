@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use decury_common::edge::Waker;
 
-use super::lines::LineReader;
+use super::lines::{Line, LineReader};
 use super::{FrontEnd, input};
 use crate::session::{Event, Request};
 
@@ -61,18 +61,27 @@ pub enum Read {
     End,
 }
 
+/// The reading thread's own end.
+#[derive(Debug)]
+pub struct Requests {
+    sender: Sender<Request>,
+    bell: Arc<Bell>,
+    lines: u64,
+}
+
 impl Input {
     /// Starts to read lines from what `open` gives. It is called on the reading thread. Fails if the system has no
     /// thread to give.
     pub fn spawn<R: BufRead>(waker: Waker, open: impl FnOnce() -> R + Send + 'static) -> io::Result<Input> {
+        Input::spawn_with(waker, move |requests| read(open(), requests))
+    }
+
+    /// Starts a thread that reads lines by itself: the input ends when `read` returns.
+    pub fn spawn_with(waker: Waker, read: impl FnOnce(Requests) + Send + 'static) -> io::Result<Input> {
         let bell = Bell::new(waker);
         let (sender, requests) = bounded(LINES);
-        let ring = bell.clone();
-        thread::Builder::new().name("input".to_owned()).spawn(move || {
-            read(open(), &sender, &ring);
-            drop(sender);
-            ring.ring();
-        })?;
+        let own_end = Requests { sender, bell: bell.clone(), lines: 0 };
+        thread::Builder::new().name("input".to_owned()).spawn(move || read(own_end))?;
         Ok(Input { requests, bell })
     }
 
@@ -92,22 +101,44 @@ impl Input {
     }
 }
 
-fn read(input: impl BufRead, sender: &Sender<Request>, bell: &Bell) {
+impl Requests {
+    /// Counts a line; what it asks for, if it asks for anything.
+    pub fn request(&mut self, line: Line<'_>) -> Option<Request> {
+        self.lines += 1;
+        input::parse(line).map(|command| Request { re: Some(self.lines), command })
+    }
+
+    /// Passes a request on, and waits while too many are ahead. False if no more are wanted.
+    pub fn send(&self, request: Request) -> bool {
+        let sent = self.sender.send(request).is_ok();
+        self.bell.ring();
+        sent
+    }
+}
+
+impl Drop for Requests {
+    /// The loop learns of the end when nobody can send any more.
+    fn drop(&mut self) {
+        let (nobody, _) = bounded(0);
+        drop(std::mem::replace(&mut self.sender, nobody));
+        self.bell.ring();
+    }
+}
+
+fn read(input: impl BufRead, mut requests: Requests) {
     let mut lines = LineReader::new(input);
-    for number in 1.. {
-        let command = match lines.next_line() {
-            Ok(Some(line)) => input::parse(line),
+    loop {
+        let request = match lines.next_line() {
+            Ok(Some(line)) => requests.request(line),
             Ok(None) => return,
             Err(error) => {
                 log::error!("input ends: {error}");
                 return;
             }
         };
-        let Some(command) = command else { continue };
-        if sender.send(Request { re: Some(number), command }).is_err() {
+        if request.is_some_and(|request| !requests.send(request)) {
             return;
         }
-        bell.ring();
     }
 }
 

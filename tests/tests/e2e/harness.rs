@@ -44,6 +44,11 @@ impl World {
         World { directory, records: RefCell::default() }
     }
 
+    /// Where a person's data is.
+    pub(crate) fn data(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
     /// A tracker on a free port.
     pub(crate) fn tracker(&self) -> Tracker {
         self.tracker_at("127.0.0.1:0")
@@ -68,7 +73,7 @@ impl World {
     /// the same data.
     pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> Node {
         let mut command = program("node");
-        command.args(["--name", name, "--data"]).arg(self.directory.join(name));
+        command.args(["--name", name, "--data"]).arg(self.data(name));
         for (option, value) in [("--bind", "127.0.0.1:0"), ("--suspect-after", "1s")] {
             if !arguments.contains(&option) {
                 command.args([option, value]);

@@ -3,6 +3,7 @@
 
 mod harness;
 mod process;
+mod pseudo;
 
 mod crash;
 mod ends;
@@ -11,5 +12,6 @@ mod hostile;
 mod lab;
 mod private;
 mod talk;
+mod terminal;
 mod text;
 mod tracker;

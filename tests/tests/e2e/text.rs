@@ -121,6 +121,7 @@ fn line_mode_over_pipes_has_messages_on_stdout_and_the_rest_on_stderr() {
         assert_eq!(ended.code, Some(0));
         let expected = ["#lobby bob: hello\u{fffd}[1m", "#lobby ann: ann 1", "#lobby ann: ann 2"];
         assert_eq!(ended.said.lines, expected);
+        assert!(!ended.said.errors.concat().contains('\x1b'), "{:?}", ended.said.errors);
     }
     assert!(ann.said.errors.iter().any(|line| line.starts_with("line 2: there is no command !who")));
     assert_eq!(ann.said.errors.last().unwrap(), "bye: 2 sent, 3 received");
