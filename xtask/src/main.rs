@@ -151,10 +151,11 @@ mod tests {
     }
 
     #[test]
-    fn every_option_that_needs_a_value_says_which() {
+    fn every_option_says_what_it_does_which_value_it_takes_and_its_variable() {
         for program in programs::all() {
             for option in program.command.get_arguments() {
                 assert!(option.get_help().is_some(), "{option} has no help");
+                assert!(option.get_env().is_some(), "{option} has no variable");
                 let takes = option.get_action().takes_values();
                 assert!(!takes || option.get_value_names().is_some(), "{option} names no value");
             }

@@ -128,6 +128,7 @@ impl Screen {
             _ = state.out.write_all(b"\r\x1b[J");
         }
         state.phase = Phase::Ended;
+        self.changed.notify_all();
         _ = state.write_waiting();
     }
 

@@ -237,6 +237,7 @@ fn colours_are_for_terminals_that_have_them_and_people_who_want_them() {
         ann.until_row("#lobby bob: is it [31mred?");
         ann.press("yes\r");
         bob.hears("lobby", "ann", "yes");
+        ann.until("her word", |above, _| above.iter().any(|row| row == "yes" || row == "lobby> yes"));
         let bytes = ann.bytes();
         assert_eq!(bytes.contains("mbob\x1b[0m: is"), coloured, "{variables:?}: {bytes:?}");
         assert!(bytes.contains("is it \u{fffd}[31mred?"), "{bytes:?}");
@@ -263,4 +264,30 @@ fn whoever_has_no_name_is_asked_for_one() {
     ann.until_line("lobby>");
     ann.press(CTRL_D);
     assert_eq!(ann.ended(), 0);
+}
+
+#[test]
+fn whoever_stays_at_the_end_of_input_hears_on_and_leaves_by_a_signal() {
+    let world = World::new();
+    let tracker = world.tracker();
+    let arguments = ["--tracker", &tracker.address, "--join", "lobby"];
+    let mut bob = world.node("bob", &arguments);
+    let mut ann = Terminal::start(&world, "ann", &[&arguments[..], &["--stay"]].concat(), &[]);
+    ann.until_line("lobby>");
+    ann.press(CTRL_D);
+    ann.until("no prompt", |above, line| above.iter().any(|row| row == "lobby>") && line.is_empty());
+    bob.types("still there?");
+    ann.until_row("#lobby bob: still there?");
+    ann.press(CTRL_C);
+    assert_eq!(ann.ended(), 0);
+}
+
+#[test]
+fn a_start_that_is_refused_leaves_the_terminal_as_it_was_found() {
+    let world = World::new();
+    let tracker = world.tracker();
+    let _ann = world.node("ann", &["--tracker", &tracker.address]);
+    let mut second = Terminal::unnamed(&world, &["--name", "ann", "--tracker", &tracker.address]);
+    assert_eq!(second.ended(), 1);
+    second.until("why", |above, _| above.iter().any(|row| row.contains("already signed in as ann")));
 }
