@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
 use decury_common::base::id::{GroupId, Incarnation, MemberId, ViewId};
-use decury_common::wire::multicast::{Ack, Acks, Data, Deps, Head, Span};
+use decury_common::wire::multicast::{Ack, Acks, Data, Deps, Head, Newest, Span};
 use decury_common::wire::order::{Agreed, Proposals};
 use decury_common::wire::{Frame, Header, Packer, Section, Unpacker};
 
@@ -65,7 +65,11 @@ fn head() -> Head {
 fn acks() -> Acks {
     let beyond = [Span { gap: 1, len: 3 }, Span { gap: 2, len: 40 }].into_iter().collect();
     let one = Ack { contiguous: 1_000_000, undelivered: 20, beyond };
-    Acks { stable: 999_000, of: std::iter::repeat_n(one, 10).collect() }
+    Acks {
+        stable: 999_000,
+        newest: Some(Newest { number: 70_000, held_us: 300 }),
+        of: std::iter::repeat_n(one, 10).collect(),
+    }
 }
 
 fn proposals() -> Proposals {

@@ -23,6 +23,8 @@ pub const FRAGMENTS_MAX: usize = MESSAGE_MAX.div_ceil(FRAGMENT_MAX);
 pub const WINDOW_SLOTS: usize = 1_024;
 /// Payload bytes that one sender may have under way in a view.
 pub const WINDOW_BYTES: usize = 256 * 1024;
+/// Bytes of datagrams that a node's socket is taken to hold until it says how many: what systems usually grant.
+pub const RECEIVE_BUFFER: usize = 208 * 1024;
 /// Fragments of one sender that a member keeps (delivered by not every member yet, or not stable yet).
 pub const RING_SLOTS: usize = 4 * WINDOW_SLOTS;
 /// Ranges beyond the contiguous prefix that one acknowledgement reports for one sender.

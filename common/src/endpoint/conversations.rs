@@ -161,7 +161,9 @@ impl Conversations {
     pub(super) fn handle_mesh(&mut self, now: Instant, event: MeshEvent) {
         let (node, suspected) = match event {
             MeshEvent::Suspected(node) => (node, true),
-            MeshEvent::Back(node) | MeshEvent::Met(node) => (node, false),
+            MeshEvent::Back(node) => (node, false),
+            // Met by an old echo it may be suspected already, and then stays so until it is back.
+            MeshEvent::Met(_) => return,
         };
         for conversation in self.of.values_mut().filter(|c| c.peer().id.incarnation == node) {
             conversation.suspect(now, suspected);

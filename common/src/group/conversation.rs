@@ -146,7 +146,7 @@ impl Conversation {
     pub fn handle_frame(&mut self, now: Instant, from: Incarnation, frame: &Frame<'_>, datagram: &Bytes) {
         match frame {
             Frame::Refuse(refuse) if refuse.reason == Refusal::NotHere => self.close(),
-            Frame::Data(_) | Frame::Acks(_) | Frame::Request(_) => {
+            Frame::Data(_) | Frame::PacketNumber(_) | Frame::Acks(_) | Frame::Request(_) => {
                 self.live.handle_frame(now, from, frame, datagram);
                 self.heard |= matches!(frame, Frame::Acks(_));
                 if matches!(frame, Frame::Data(_)) {

@@ -74,6 +74,7 @@ impl Live {
         let Some(from) = self.rank(from) else { return };
         match frame {
             Frame::Data(data) => self.multicast.handle_data(now, from, data, datagram),
+            Frame::PacketNumber(number) => self.multicast.handle_packet(now, from, *number),
             Frame::Acks(acks) => self.multicast.handle_acks(now, from, acks),
             Frame::Request(request) => self.multicast.handle_request(now, from, request),
             _ => self.order.handle_frame(from, frame),

@@ -189,6 +189,7 @@ impl Group {
         }
         match frame {
             Frame::Data(_)
+            | Frame::PacketNumber(_)
             | Frame::Acks(_)
             | Frame::Request(_)
             | Frame::Proposals(_)

@@ -20,6 +20,7 @@ mod fragments;
 mod held;
 mod output;
 mod ranges;
+mod rate;
 mod receive_window;
 mod repair;
 mod ring;
@@ -45,10 +46,11 @@ use send_window::SendWindow;
 use vectors::Vectors;
 
 use crate::base::id::Rank;
+use crate::base::limits::RECEIVE_BUFFER;
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
 use crate::mesh::Rtt;
-use crate::wire::multicast::{Acks, Data, Head, Request};
+use crate::wire::multicast::{Acks, Data, Head, PacketNumber, Request};
 
 /// A whole message, the next of its sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +109,8 @@ struct Peer {
     answers: Answers,
     /// What I ask it for.
     ask: Option<Request>,
+    /// Its newest packet here, and when it came.
+    newest: Option<(u64, Instant)>,
 }
 
 /// The reliable multicast of one view.
@@ -130,7 +134,9 @@ pub struct Multicast {
 impl Multicast {
     /// A new view of `members` members, in which this node has rank `me`.
     pub fn new(now: Instant, me: Rank, members: usize) -> Multicast {
-        let peer = Peer { flight: Flight::new(now), answers: Answers::default(), ask: None };
+        let mut peer =
+            Peer { flight: Flight::new(now), answers: Answers::default(), ask: None, newest: None };
+        peer.flight.set_credit(credit(RECEIVE_BUFFER, members));
         Multicast {
             me,
             phase: Phase::Live,
@@ -192,6 +198,15 @@ impl Multicast {
         }
     }
 
+    /// A datagram with messages of the member with rank `from` has this number.
+    pub fn handle_packet(&mut self, now: Instant, from: Rank, PacketNumber(number): PacketNumber) {
+        if let Some(peer) = self.peers.get_mut(from)
+            && peer.newest.is_none_or(|(newest, _)| newest < number)
+        {
+            peer.newest = Some((number, now));
+        }
+    }
+
     /// A receive vector has come.
     pub fn handle_acks(&mut self, now: Instant, from: Rank, acks: &Acks) {
         if !self.is_other(from) || acks.of.len() != self.windows.len() {
@@ -207,7 +222,7 @@ impl Multicast {
             self.vectors.update(from, sender, ack);
             if sender == self.me {
                 let beyond = self.vectors.beyond(from, self.me);
-                self.peers[from].flight.acknowledge(now, ack.contiguous, beyond);
+                self.peers[from].flight.acknowledge(now, ack.contiguous, beyond, acks.newest);
             }
             self.moved(now, sender);
         }
@@ -267,6 +282,14 @@ impl Multicast {
     pub fn set_rtt(&mut self, rank: Rank, smoothed: Duration, variation: Duration) {
         if let Some(peer) = self.peers.get_mut(rank) {
             peer.flight.set_rtt(Rtt { smoothed, variation });
+        }
+    }
+
+    /// How many bytes of datagrams a member's socket holds before some are lost; all other members share it.
+    pub fn set_buffer(&mut self, rank: Rank, bytes: usize) {
+        let credit = credit(bytes, self.peers.len());
+        if let Some(peer) = self.peers.get_mut(rank) {
+            peer.flight.set_credit(credit);
         }
     }
 
@@ -357,6 +380,11 @@ impl Multicast {
     fn is_released(&self) -> bool {
         matches!(self.phase, Phase::Released(_))
     }
+}
+
+/// The share of one member in the buffer of another. A quarter is left for acknowledgements and repairs.
+fn credit(buffer: usize, members: usize) -> u64 {
+    (buffer * 3 / 4 / members.saturating_sub(1).max(1)) as u64
 }
 
 /// The part of `datagram` that `payload` is; a copy if it is none.

@@ -2,14 +2,18 @@
 
 use bytes::Bytes;
 
+use super::flight::Flight;
 use super::fragments;
 use super::ring::Slot;
 use super::{Multicast, Phase};
 use crate::base::id::Rank;
 use crate::base::limits::MESSAGE_MAX;
 use crate::base::time::Instant;
-use crate::wire::multicast::{Acks, Data, Head};
+use crate::wire::multicast::{Acks, Data, Head, Newest};
 use crate::wire::{Frame, Packer, Section};
+
+/// What a fragment takes on the wire besides its payload, about.
+const FRAME_BYTES: usize = 16;
 
 impl Multicast {
     /// Whether a message of `len` bytes fits the window now. (A largest message always fits an empty window.)
@@ -47,6 +51,7 @@ impl Multicast {
         if !self.is_other(to) || self.is_released() {
             return false;
         }
+        self.peers[to].flight.end_packet();
         self.write_acks(now, to, section, packer)
             || self.write_request(to, section, packer)
             || self.write_stream(now, to, section, packer)
@@ -68,7 +73,11 @@ impl Multicast {
             return false;
         }
         let of = self.windows.iter().map(|window| window.ack()).collect();
-        let acks = Acks { stable: self.stable(self.me), of };
+        let newest = self.peers[to].newest.map(|(number, at)| Newest {
+            number,
+            held_us: u32::try_from(now.since(at).as_micros()).unwrap_or(u32::MAX),
+        });
+        let acks = Acks { stable: self.stable(self.me), newest, of };
         let written = packer.push_in(section, &Frame::Acks(acks));
         if written {
             self.acks.written(to);
@@ -91,23 +100,31 @@ impl Multicast {
     fn write_stream(&mut self, now: Instant, to: Rank, section: Section, packer: &mut Packer) -> bool {
         while let Some(seq) = self.peers[to].flight.next(self.send.last()) {
             let Some(slot) = self.windows[self.me].get(seq) else { return false };
-            if !packer.push_in(section, &frame(self.me, seq, slot)) {
+            if !number(now, &mut self.peers[to].flight, section, packer)
+                || !packer.push_in(section, &frame(self.me, seq, slot))
+            {
                 return true;
             }
-            let repeated = self.peers[to].flight.sent(now, seq);
+            let bytes = wire_bytes(slot);
+            let repeated = self.peers[to].flight.sent(now, seq, bytes);
             self.count(repeated);
         }
+        self.peers[to].flight.held_back(self.send.last());
         false
     }
 
     fn write_answers(&mut self, now: Instant, to: Rank, section: Section, packer: &mut Packer) -> bool {
         while let Some((sender, seq)) = self.peers[to].answers.next() {
             if let Some(slot) = self.windows[sender].get(seq) {
+                if sender == self.me && !number(now, &mut self.peers[to].flight, section, packer) {
+                    return true;
+                }
                 if !packer.push_in(section, &frame(sender, seq, slot)) {
                     return true;
                 }
                 if sender == self.me {
-                    self.peers[to].flight.answered(now, seq);
+                    let bytes = wire_bytes(slot);
+                    self.peers[to].flight.answered(now, seq, bytes);
                 }
                 self.count(true);
             }
@@ -120,6 +137,15 @@ impl Multicast {
         let counter = if repeated { &mut self.counters.repeated } else { &mut self.counters.sent };
         *counter += 1;
     }
+}
+
+/// Gives the datagram its number, if it has none. False if that does not fit.
+fn number(now: Instant, flight: &mut Flight, section: Section, packer: &mut Packer) -> bool {
+    flight.number_packet(now).is_none_or(|number| packer.push_in(section, &Frame::PacketNumber(number)))
+}
+
+fn wire_bytes(slot: &Slot) -> u64 {
+    (slot.payload.len() + FRAME_BYTES) as u64
 }
 
 fn frame(sender: Rank, seq: u64, slot: &Slot) -> Frame<'_> {

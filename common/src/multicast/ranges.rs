@@ -57,6 +57,11 @@ impl Ranges {
         self.0.iter().copied()
     }
 
+    pub(super) fn contains(&self, number: u64) -> bool {
+        let at = self.0.partition_point(|&(_, last)| last < number);
+        self.0.get(at).is_some_and(|&(first, _)| first <= number)
+    }
+
     /// How many ranges there are.
     pub(super) fn count(&self) -> usize {
         self.0.len()

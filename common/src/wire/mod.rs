@@ -55,6 +55,8 @@ pub enum Frame<'a> {
     /// Multicast: a message, or a fragment of one.
     #[serde(borrow)]
     Data(multicast::Data<'a>),
+    /// Multicast: the number of this datagram.
+    PacketNumber(multicast::PacketNumber),
     /// Multicast: what I hold of everyone.
     Acks(multicast::Acks),
     /// Multicast: send me what I lack.

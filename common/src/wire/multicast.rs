@@ -37,11 +37,29 @@ pub struct Head {
 /// Entries of a vector clock: (rank, how many messages of that member in this view).
 pub type Deps = ArrayVec<(u8, u64), MEMBERS_MAX>;
 
+/// The how-manieth datagram with messages of its own this is, of its sender to its receiver in this view, from 1.
+///
+/// Fragments are told apart by their own numbers; which *copy* of one has come, and how long it took, only this says
+/// (as the packet numbers of QUIC do, RFC 9002).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PacketNumber(pub u64);
+
+/// A packet's number given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Newest {
+    /// The highest that has come.
+    pub number: u64,
+    /// How long ago, in microseconds.
+    pub held_us: u32,
+}
+
 /// The receive vector: what the sender of this frame holds, of each member by rank.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acks {
     /// All of its own fragments up to this one are held by every member.
     pub stable: u64,
+    /// The newest packet of who is told this; absent if none has come.
+    pub newest: Option<Newest>,
     /// One entry per member of the view.
     pub of: List<Ack, MEMBERS_MAX>,
 }

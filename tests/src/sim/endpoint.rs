@@ -10,7 +10,7 @@ use bytes::Bytes;
 use decury_common::base::id::{GroupName, Incarnation, MemberId};
 use decury_common::base::limits;
 use decury_common::base::time::Instant;
-use decury_common::endpoint::{Config, Endpoint, Event, JoinError, JoinGroup, SendError};
+use decury_common::endpoint::{Config, Endpoint, Event, JoinError, JoinGroup, SendError, Stats};
 use decury_common::machine::{Machine, Wakeup};
 use decury_common::order::OrderKind;
 
@@ -243,8 +243,10 @@ impl Program for EndpointHost {
         }
     }
 
-    fn attend(&mut self, desk: &mut Desk<'_>) {
+    fn attend(&mut self, desk: &mut Desk<'_>) -> bool {
+        let mut some = false;
         while let Some(event) = self.endpoint.poll_event() {
+            some = true;
             self.on_event(event, desk);
         }
         let due = |(group, seat): (&GroupName, &Seat)| {
@@ -254,6 +256,7 @@ impl Program for EndpointHost {
         for group in groups {
             self.ask(group, desk);
         }
+        some
     }
 
     fn has_ended(&self) -> bool {
@@ -294,6 +297,10 @@ impl Program for EndpointHost {
 
     fn is_flushed(&self) -> bool {
         self.seats.values().all(|seat| seat.outbox.is_empty())
+    }
+
+    fn stats(&self) -> Stats {
+        self.endpoint.stats()
     }
 
     fn gauges(&self) -> Vec<Gauge> {

@@ -17,6 +17,8 @@ pub enum Kind {
     Beacon,
     /// [`Frame::Data`].
     Data,
+    /// [`Frame::PacketNumber`].
+    PacketNumber,
     /// [`Frame::Acks`].
     Acks,
     /// [`Frame::Request`].
@@ -60,6 +62,7 @@ impl Kind {
             Frame::Hello(_) => Kind::Hello,
             Frame::Beacon(_) => Kind::Beacon,
             Frame::Data(_) => Kind::Data,
+            Frame::PacketNumber(_) => Kind::PacketNumber,
             Frame::Acks(_) => Kind::Acks,
             Frame::Request(_) => Kind::Request,
             Frame::Proposals(_) => Kind::Proposals,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use decury_common::base::id::{GroupName, Incarnation, UserName};
 use decury_common::base::time::Instant;
+use decury_common::endpoint::Stats;
 use decury_common::machine::{Machine, StreamId, StreamMachine, Wakeup};
 use decury_common::order::OrderKind;
 
@@ -164,8 +165,8 @@ pub trait Program {
     /// The person at the host speaks.
     fn command(&mut self, command: Command, desk: &mut Desk<'_>);
 
-    /// Reads what the machine reports and does what is due at [`Program::wakeup`].
-    fn attend(&mut self, desk: &mut Desk<'_>);
+    /// Reads what the machine reports and does what is due at [`Program::wakeup`]. Whether there was anything to read.
+    fn attend(&mut self, desk: &mut Desk<'_>) -> bool;
 
     /// When [`Program::attend`] must be called without anything having arrived.
     fn wakeup(&self) -> Option<Wakeup>;
@@ -179,6 +180,11 @@ pub trait Program {
     /// Whether everything that its person said has been handed over.
     fn is_flushed(&self) -> bool {
         true
+    }
+
+    /// The protocol's counters.
+    fn stats(&self) -> Stats {
+        Stats::default()
     }
 
     /// Its bounded lengths.

@@ -134,11 +134,14 @@ impl SessionHost {
         }
     }
 
-    /// Reads all that the session reports.
-    fn hear(&mut self, desk: &mut Desk<'_>) {
+    /// Reads all that the session reports. Whether there was anything.
+    fn hear(&mut self, desk: &mut Desk<'_>) -> bool {
+        let mut some = false;
         while let Some(event) = self.session.poll_event(desk.now) {
+            some = true;
             self.on_event(event, desk);
         }
+        some
     }
 
     fn on_event(&mut self, event: Event, desk: &mut Desk<'_>) {
@@ -340,11 +343,12 @@ impl Program for SessionHost {
         self.submit(desk);
     }
 
-    fn attend(&mut self, desk: &mut Desk<'_>) {
+    fn attend(&mut self, desk: &mut Desk<'_>) -> bool {
         self.now = desk.now;
-        self.hear(desk);
+        let some = self.hear(desk);
         self.try_again(desk);
         self.submit(desk);
+        some
     }
 
     fn has_ended(&self) -> bool {

@@ -223,14 +223,15 @@ impl Program for ToyHost {
         }
     }
 
-    fn attend(&mut self, desk: &mut Desk<'_>) {
+    fn attend(&mut self, desk: &mut Desk<'_>) -> bool {
+        let some = !self.waiting.is_empty() || !self.toy.delivered.is_empty();
         for what in self.waiting.drain(..) {
             desk.record(what);
         }
         while let (Some((host, count, payload)), Some(group)) = (self.toy.delivered.pop_front(), the_group())
         {
             let id = MessageId { sender: member(host), count };
-            let Ok(from) = host.to_string().parse() else { return };
+            let Ok(from) = host.to_string().parse() else { break };
             let delivery = Delivery {
                 view: view_id(),
                 from,
@@ -241,6 +242,7 @@ impl Program for ToyHost {
             };
             desk.record(What::Delivered { group, member: self.member, delivery });
         }
+        some
     }
 
     fn wakeup(&self) -> Option<Wakeup> {

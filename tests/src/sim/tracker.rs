@@ -40,7 +40,9 @@ impl Program for TrackerHost {
 
     fn command(&mut self, _command: Command, _desk: &mut Desk<'_>) {}
 
-    fn attend(&mut self, _desk: &mut Desk<'_>) {}
+    fn attend(&mut self, _desk: &mut Desk<'_>) -> bool {
+        false
+    }
 
     fn wakeup(&self) -> Option<Wakeup> {
         None

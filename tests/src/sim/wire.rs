@@ -168,7 +168,7 @@ impl Wire {
         }
         let Some(to) = HostId::at(transmit.to) else { return };
         let mut bytes = bytes.to_vec();
-        let fate = self.network.judge(from, to, &mut bytes);
+        let fate = self.network.judge(now, from, to, &mut bytes);
         if let (Some(why), Some(trace)) = (fate.lost, &mut history.trace) {
             trace.datagram(now, (from, to), &format!("lost ({why})"), &bytes);
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use decury_common::base::id::{GroupName, Incarnation};
 use decury_common::base::rng::Rng;
 use decury_common::base::time::Instant;
+use decury_common::endpoint::Stats;
 use decury_common::machine::Wakeup;
 use decury_common::order::OrderKind;
 
@@ -113,6 +114,11 @@ impl World {
     /// All hosts.
     pub fn hosts(&self) -> impl Iterator<Item = HostId> + use<> {
         (0..self.hosts.len()).map(HostId)
+    }
+
+    /// The protocol's counters at a host, of the program that runs there now.
+    pub fn stats(&self, host: HostId) -> Stats {
+        self.hosts[host.0].program.as_ref().map(|program| program.stats()).unwrap_or_default()
     }
 
     /// Whether its program runs (or is merely stopped).
@@ -401,7 +407,10 @@ impl World {
         wire.drain(now, local, id, &mut *program, &mut effects, history);
         if host.stalled_until.is_none_or(|until| until <= now) {
             host.stalled_until = None;
-            program.attend(&mut Desk { now: local, world_now: now, host: id, directory, history });
+            // As the programs' loops do: what is read may make room, or ask for something to be sent.
+            while program.attend(&mut Desk { now: local, world_now: now, host: id, directory, history }) {
+                wire.drain(now, local, id, &mut *program, &mut effects, history);
+            }
             wire.drain(now, local, id, &mut *program, &mut effects, history);
         }
         let ended = program.has_ended();

@@ -158,7 +158,7 @@ fn one_holder_is_enough_even_if_it_is_frozen_and_the_sender_is_dead() {
     let mut net = Net::new(9, 3, CALM);
     net.cut = vec![(0, 2), (1, 2), (2, 1)];
     net.say(0, [MESSAGE_MAX, 100, 100]);
-    net.run_for(ms(5));
+    net.run_for(ms(20));
     net.nodes[0].dead = true;
     net.cut.clear();
     let upto = change(&mut net, &[1, 2]);

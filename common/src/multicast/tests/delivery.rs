@@ -136,7 +136,7 @@ fn a_dead_sender_is_repaired_by_a_holder() {
         let mut net = Net::new(1, 4, CALM);
         net.cut = vec![(0, 2)];
         net.say(0, [64, MESSAGE_MAX, 64]);
-        net.run_for(ms(8));
+        net.run_for(ms(40));
         net.nodes[0].dead = true;
         if suspected {
             (1..4).for_each(|rank| net.nodes[rank].multicast.suspected(net.now, 0, true));

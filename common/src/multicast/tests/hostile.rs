@@ -7,7 +7,7 @@ use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::multicast::Multicast;
 use crate::wire::membership::{Holder, Holding};
-use crate::wire::multicast::{Ack, Acks, Data, Deps, Head, Request, Span, Wanted};
+use crate::wire::multicast::{Ack, Acks, Data, Deps, Head, Newest, Request, Span, Wanted};
 use crate::wire::{Header, Packer};
 
 const NOW: Instant = Instant::from_micros(1_000_000);
@@ -40,9 +40,17 @@ fn what_no_member_would_send_is_counted_and_changes_nothing() {
         assert_eq!(multicast.counters().refused, i as u64 + 1, "{data:?}");
     }
     multicast.handle_acks(NOW, 1, &Acks::default());
-    multicast.handle_acks(NOW, 0, &Acks { stable: 0, of: (0..3).map(|_| Ack::default()).collect() });
+    multicast.handle_acks(
+        NOW,
+        0,
+        &Acks { stable: 0, newest: None, of: (0..3).map(|_| Ack::default()).collect() },
+    );
     let ahead = Ack { contiguous: 1, ..Ack::default() };
-    multicast.handle_acks(NOW, 1, &Acks { stable: 0, of: std::iter::repeat_n(ahead, 3).collect() });
+    multicast.handle_acks(
+        NOW,
+        1,
+        &Acks { stable: 0, newest: None, of: std::iter::repeat_n(ahead, 3).collect() },
+    );
     assert_eq!(multicast.counters().refused, 11);
     assert_eq!(multicast.poll_message(), None);
     assert_eq!(multicast.stable(0), 0);
@@ -134,7 +142,11 @@ fn torment(rng: &mut Rng, victim: &mut Multicast, now: Instant) {
         5..7 => {
             let ack =
                 |rng: &mut Rng| Ack { contiguous: number(rng), undelivered: number(rng), beyond: spans(rng) };
-            let acks = Acks { stable: number(rng), of: (0..3).map(|_| ack(rng)).collect() };
+            let acks = Acks {
+                stable: number(rng),
+                newest: Some(Newest { number: number(rng), held_us: 5 }),
+                of: (0..3).map(|_| ack(rng)).collect(),
+            };
             victim.handle_acks(now, from, &acks);
         }
         7 => {
@@ -199,7 +211,8 @@ fn nothing_that_decodes_makes_it_panic_or_talk_for_ever() {
 fn a_liar_about_its_holdings_is_asked_at_a_bounded_rate() {
     let mut net = Net::new(1, 3, CALM);
     let liar = Ack { contiguous: 1 << 40, ..Ack::default() };
-    let acks = Acks { stable: 0, of: [Ack::default(), Ack::default(), liar].into_iter().collect() };
+    let acks =
+        Acks { stable: 0, newest: None, of: [Ack::default(), Ack::default(), liar].into_iter().collect() };
     net.nodes[0].multicast.handle_acks(net.now, 1, &acks);
     net.run_for(ms(60_000));
     assert!(net.requests < 150, "{}", net.requests);

@@ -170,6 +170,7 @@ impl Net {
             assert_eq!(at, Some(section()));
             match frame {
                 Frame::Data(data) => multicast.handle_data(self.now, from, &data, &datagram),
+                Frame::PacketNumber(number) => multicast.handle_packet(self.now, from, number),
                 Frame::Acks(acks) => multicast.handle_acks(self.now, from, &acks),
                 Frame::Request(request) => {
                     self.requests += 1;

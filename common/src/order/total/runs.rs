@@ -10,6 +10,9 @@ use crate::wire::order::Agreed;
 /// The part of a priority that a range shares; the rest is the sender's rank and the message's number.
 pub(super) type Stamp = (u64, Rank);
 
+/// Ranges that wait for what comes before them.
+const EARLY_MAX: usize = 64;
+
 /// Messages `first` to `last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
@@ -23,12 +26,14 @@ pub(super) struct Run {
 pub(super) struct Runs {
     floor: u64,
     runs: VecDeque<Run>,
+    /// From the wire, beyond a gap: an earlier datagram is late.
+    early: Vec<Run>,
 }
 
 impl Runs {
     /// No run yet; the first will begin after `floor`.
     pub(super) fn after(floor: u64) -> Runs {
-        Runs { floor, runs: VecDeque::new() }
+        Runs { floor, ..Runs::default() }
     }
 
     /// The message before the first run.
@@ -53,11 +58,23 @@ impl Runs {
         }
     }
 
-    /// Takes a range from the wire as far as it goes on where these end, and not beyond `limit`.
+    /// Takes a range from the wire, not beyond `limit`. One that does not begin where these end waits until they do.
     pub(super) fn take(&mut self, agreed: &Agreed, limit: u64) {
         let last = agreed.first.saturating_add(u64::from(agreed.len)).saturating_sub(1).min(limit);
-        if agreed.first <= self.upto() + 1 {
-            self.extend(last, (agreed.counter, Rank::from(agreed.rank)));
+        let run = Run { first: agreed.first, last, stamp: (agreed.counter, Rank::from(agreed.rank)) };
+        if run.first > run.last || run.last <= self.upto() {
+            return;
+        }
+        if run.first > self.upto() + 1 {
+            if self.early.len() < EARLY_MAX && !self.early.contains(&run) {
+                self.early.push(run);
+            }
+            return;
+        }
+        self.extend(run.last, run.stamp);
+        while let Some(at) = self.early.iter().position(|run| run.first <= self.upto() + 1) {
+            let run = self.early.swap_remove(at);
+            self.extend(run.last, run.stamp);
         }
     }
 
@@ -139,10 +156,24 @@ mod tests {
     }
 
     #[test]
+    fn ranges_that_come_in_another_order_are_not_lost() {
+        let mut runs = Runs::default();
+        runs.take(&agreed(6, 2, 9), 100);
+        runs.take(&agreed(4, 2, 8), 100);
+        runs.take(&agreed(9, 1, 9), 100);
+        assert_eq!(runs.upto(), 0);
+        runs.take(&agreed(1, 3, 7), 100);
+        assert_eq!((runs.upto(), runs.get(4), runs.get(7)), (7, Some((8, 1)), Some((9, 1))));
+        runs.take(&agreed(8, 1, 9), 100);
+        assert_eq!((runs.upto(), runs.early.len()), (9, 0));
+    }
+
+    #[test]
     fn a_range_beyond_all_numbers_is_harmless() {
         let mut runs = Runs::default();
         runs.take(&agreed(u64::MAX, u32::MAX, 1), u64::MAX);
         runs.take(&agreed(0, 0, 1), 10);
-        assert_eq!(runs.upto(), 0);
+        (2..1_000).for_each(|first| runs.take(&agreed(2 * first, 1, first), u64::MAX));
+        assert_eq!((runs.upto(), runs.early.len()), (0, EARLY_MAX));
     }
 }

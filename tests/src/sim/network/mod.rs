@@ -5,6 +5,7 @@ mod rule;
 use std::time::Duration;
 
 use decury_common::base::rng::Rng;
+use decury_common::base::time::Instant;
 
 use super::frames;
 use super::host::HostId;
@@ -25,6 +26,8 @@ struct Active {
     rule: Rule,
     hits: u64,
     held: Vec<Held>,
+    /// When a narrow line has carried all that waits.
+    free_at: Instant,
 }
 
 /// A datagram held back by a rule.
@@ -60,7 +63,7 @@ impl Network {
     pub fn add(&mut self, rule: Rule) -> RuleId {
         self.made += 1;
         let id = RuleId(self.made);
-        self.rules.push(Active { id, rule, hits: 0, held: Vec::new() });
+        self.rules.push(Active { id, rule, hits: 0, held: Vec::new(), free_at: Instant::ZERO });
         id
     }
 
@@ -88,7 +91,7 @@ impl Network {
     }
 
     /// The fate of a datagram. Frames may be taken out of it.
-    pub(crate) fn judge(&mut self, from: HostId, to: HostId, bytes: &mut Vec<u8>) -> Fate {
+    pub(crate) fn judge(&mut self, now: Instant, from: HostId, to: HostId, bytes: &mut Vec<u8>) -> Fate {
         let (least, most) = self.latency;
         let mut fate = Fate { delay: self.rng.between(least, most), ..Fate::default() };
         for active in &mut self.rules {
@@ -112,6 +115,10 @@ impl Network {
                     hit
                 }
                 Effect::Fault(fault) => fault.apply(bytes.len(), &mut self.rng, &mut fate),
+                Effect::Narrow { carries, queue } => {
+                    let line = (*carries, *queue);
+                    squeeze(now, line, bytes.len(), &mut active.free_at, &mut fate)
+                }
             };
             active.hits += u64::from(hit);
             if fate.lost.is_some() {
@@ -145,6 +152,25 @@ impl Network {
     }
 }
 
+/// A datagram enters a line that carries so many bytes a millisecond, and lets so many wait. Whether it must.
+fn squeeze(
+    now: Instant,
+    (carries, queue): (u64, u64),
+    len: usize,
+    free_at: &mut Instant,
+    fate: &mut Fate,
+) -> bool {
+    let micros = |bytes: u64| Duration::from_micros(bytes * 1_000 / carries);
+    let wait = free_at.since(now);
+    if wait > micros(queue) {
+        fate.lost = Some("the line is full");
+        return true;
+    }
+    *free_at = (*free_at).max(now) + micros(len as u64);
+    fate.delay += free_at.since(now);
+    !wait.is_zero()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,7 +191,7 @@ mod tests {
     }
 
     fn lost(network: &mut Network, from: HostId, to: HostId) -> bool {
-        network.judge(from, to, &mut vec![0; 100]).lost.is_some()
+        network.judge(Instant::ZERO, from, to, &mut vec![0; 100]).lost.is_some()
     }
 
     #[test]
@@ -189,14 +215,28 @@ mod tests {
         ]);
         let (mut gone, mut doubled) = (0, 0);
         for _ in 0..10_000 {
-            let fate = network.judge(A, B, &mut vec![0; 1000]);
+            let fate = network.judge(Instant::ZERO, A, B, &mut vec![0; 1000]);
             gone += u32::from(fate.lost.is_some());
             doubled += u32::from(!fate.copies.is_empty());
             assert!(fate.lost.is_some() || fate.delay >= Duration::from_millis(10));
         }
         assert!((1_800..2_200).contains(&gone), "{gone} of 10000 lost");
         assert!((3_700..4_300).contains(&doubled), "{doubled} of 10000 doubled");
-        assert!(network.judge(A, B, &mut vec![0; 1001]).lost.is_some());
+        assert!(network.judge(Instant::ZERO, A, B, &mut vec![0; 1001]).lost.is_some());
+    }
+
+    #[test]
+    fn a_narrow_line_delays_what_waits_and_loses_what_finds_it_full() {
+        let mut network = network([Rule::on(A, B, Effect::Narrow { carries: 1_000, queue: 2_000 })]);
+        network.set_latency(Duration::ZERO, Duration::ZERO);
+        let mut enter = |at: u64| {
+            let fate = network.judge(Instant::from_micros(at), A, B, &mut vec![0; 1_000]);
+            fate.lost.is_none().then_some(fate.delay.as_micros())
+        };
+        assert_eq!(
+            [0, 0, 0, 0, 1_000].map(&mut enter),
+            [1, 2, 3, 0, 3].map(|ms| (ms > 0).then_some(ms * 1_000))
+        );
     }
 
     #[test]
@@ -212,11 +252,11 @@ mod tests {
         let mut network = network([]);
         let id = network.add(Rule::on(A, B, Effect::hold(FrameFilter::kind(Kind::Install))));
         let mut bytes = whole.clone();
-        assert_eq!(network.judge(A, B, &mut bytes).lost, None);
+        assert_eq!(network.judge(Instant::ZERO, A, B, &mut bytes).lost, None);
         assert!(frames::describe(&bytes).contains("Nack") && !frames::describe(&bytes).contains("Install"));
         assert_eq!((network.held(id), network.hits(id)), (1, 1));
         let mut other_way = whole.clone();
-        network.judge(B, A, &mut other_way);
+        network.judge(Instant::ZERO, B, A, &mut other_way);
         assert_eq!(other_way, whole);
         let held = network.remove(id);
         assert!(frames::describe(&held[0].bytes).contains("Install"));

@@ -86,6 +86,14 @@ pub struct Rule {
 pub enum Effect {
     /// What a bad network does.
     Fault(Fault),
+    /// All that the rule concerns shares one line, which carries so many bytes a millisecond; what finds more than so
+    /// many bytes waiting is lost.
+    Narrow {
+        /// Bytes a millisecond.
+        carries: u64,
+        /// Bytes that may wait.
+        queue: u64,
+    },
     /// Something happens to frames of some kind.
     Frames {
         /// To which.
