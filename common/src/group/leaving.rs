@@ -71,7 +71,11 @@ impl Group {
         }
     }
 
+    /// The stay is over. What could have been delivered had there been room is delivered before that is said.
     pub(super) fn end(&mut self, clean: bool) {
+        if let Some(live) = self.live.as_mut().filter(|live| !live.multicast.is_frozen()) {
+            live.deliver(self.now, self.name, usize::MAX, (&mut self.events, &mut self.history));
+        }
         history::note(&mut self.known, self.live.take().iter().flat_map(Live::known));
         self.catch_up = None;
         self.stage = Stage::Over;

@@ -1,11 +1,14 @@
 //! The life of a group, from founding to leaving.
 
 use bytes::Bytes;
+use decury_common::base::id::{GroupId, Incarnation};
 use decury_common::base::rng::Rng;
-use decury_common::endpoint::{Cause, Event};
+use decury_common::base::time::Instant;
+use decury_common::endpoint::{Cause, Config, Endpoint, Event, JoinGroup};
 use decury_common::machine::Machine;
+use decury_common::order::OrderKind;
 
-use crate::net::{Net, address, ms, texts};
+use crate::net::{Net, address, addresses, ms, texts};
 
 #[test]
 fn three_nodes_join_talk_and_part() {
@@ -62,4 +65,30 @@ fn a_frame_of_random_bytes_is_harmless() {
         while net.node(1).poll_transmit(now).is_some() {}
     }
     assert_eq!(net.members(1), [1]);
+}
+
+#[test]
+fn who_leaves_alone_is_told_all_it_said_however_little_was_read() {
+    const SAID: u64 = 20;
+    let (now, lobby) = (Instant::from_micros(1_000), "lobby".parse().unwrap());
+    let config = Config {
+        incarnation: Incarnation(1),
+        name: "ann".parse().unwrap(),
+        addresses: addresses(1),
+        suspect_after: ms(2000),
+        history: 0,
+        deliveries: 2,
+        seed: 1,
+    };
+    let mut endpoint = Endpoint::new(config, now);
+    let join = JoinGroup { name: lobby, id: GroupId(7), order: OrderKind::Causal, contacts: vec![] };
+    endpoint.join(now, join).unwrap();
+    endpoint.handle_timeout(now);
+    for _ in 0..SAID {
+        endpoint.send(now, lobby, Bytes::from_static(b"x")).unwrap();
+    }
+    endpoint.leave(now, lobby).unwrap();
+    let events: Vec<Event> = std::iter::from_fn(|| endpoint.poll_event()).collect();
+    assert_eq!(texts(&events).len() as u64, SAID);
+    assert!(matches!(events.last(), Some(Event::Left { clean: true, .. })), "{events:?}");
 }
