@@ -62,9 +62,15 @@ pub struct Args {
     #[arg(long, env = "DECURY_ADVERTISE", value_name = "ADDR", value_delimiter = ',', value_parser = address)]
     pub advertise: Vec<SocketAddr>,
 
-    /// The directory for what this node keeps; one running node uses it [default: ~/.local/state/decury/USER]
+    /// The directory for what this node keeps; one running node uses it; ':memory:' keeps nothing
+    /// [default: ~/.local/state/decury/USER]
     #[arg(long, env = "DECURY_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
+
+    /// How much is kept of what was said in each group, and with each person in private; the oldest goes first: bytes,
+    /// with K, M or G if need be
+    #[arg(long, env = "DECURY_HISTORY", value_name = "SIZE", default_value = "64M", value_parser = size)]
+    pub history: u64,
 
     /// A group to join at the start, with the order (fifo, causal or total) to create it with, as in lobby or ops:total;
     /// several times, or with commas between; the last one is current
@@ -217,6 +223,21 @@ fn host_and_port(text: &str) -> Result<String, String> {
     }
 }
 
+/// Bytes, in powers of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let wrong = || "it is a number of bytes, as in 500K, 64M or 2G".to_owned();
+    let digits = text.trim_end_matches(['K', 'M', 'G']);
+    let unit = match &text[digits.len()..] {
+        "" => 1,
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        "G" => 1 << 30,
+        _ => return Err(wrong()),
+    };
+    let number = digits.parse::<u32>().map_err(|_| wrong())?;
+    Ok(u64::from(number) * unit)
+}
+
 fn suspect_after(text: &str) -> Result<Duration, String> {
     let duration = parse_duration(text).map_err(|bad| bad.to_string())?;
     if SUSPECT_AFTER.contains(&duration) {
@@ -269,6 +290,8 @@ mod tests {
             "json",
             "--suspect-after",
             "1.5s",
+            "--history",
+            "3M",
             "--stay",
             "--fault",
             "from=ann,delay=5s",
@@ -283,7 +306,7 @@ mod tests {
         assert_eq!(args.advertise, ["192.0.2.1:0".parse().unwrap()]);
         let joins: Vec<_> = args.join.iter().map(|join| (join.group.as_str(), join.order)).collect();
         assert_eq!(joins, [("a", None), ("b", Some(OrderKind::Fifo))]);
-        assert_eq!((args.ui, args.stay), (Ui::Json, true));
+        assert_eq!((args.ui, args.stay, args.history), (Ui::Json, true, 3 << 20));
         assert_eq!(args.suspect_after, Duration::from_millis(1500));
         let faults: Vec<String> = args.fault.iter().map(Spec::to_string).collect();
         assert_eq!(faults, ["from=ann,delay=5s", "loss=0.1", "cut"]);
@@ -304,6 +327,8 @@ mod tests {
             (&["--join", "a:safe"], "not in this version"),
             (&["--ui", "tui"], "not in this version"),
             (&["--ui", "web"], "auto, line, json"),
+            (&["--history", "64 MB"], "64M"),
+            (&["--history", "1KM"], "64M"),
             (&["--suspect-after", "2"], "500ms"),
             (&["--suspect-after=-2s"], "500ms"),
             (&["--suspect-after", "1us"], "10ms to 3600s"),

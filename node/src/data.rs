@@ -33,6 +33,7 @@ pub enum DataError {
 /// A data directory that is ours until this value is dropped, or the process ends in whatever way.
 #[derive(Debug)]
 pub struct DataDir {
+    path: PathBuf,
     _lock: File,
 }
 
@@ -47,12 +48,17 @@ impl DataDir {
         let deadline = Instant::now() + FREE_WITHIN;
         loop {
             match lock.try_lock() {
-                Ok(()) => return Ok(DataDir { _lock: lock }),
+                Ok(()) => return Ok(DataDir { path: path.to_owned(), _lock: lock }),
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOOK_EVERY),
                 Err(TryLockError::WouldBlock) => return Err(DataError::Taken(path.to_owned())),
                 Err(TryLockError::Error(error)) => return Err(unusable(error)),
             }
         }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where a person's data is kept unless told otherwise: below the XDG state directory.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use decury_common::edge::Driver;
 
 use crate::cli::{Args, Ui};
+use crate::local_time;
 use crate::ui::editor::LineEditor;
 use crate::ui::json::JsonMode;
 use crate::ui::line::{LineMode, Settings};
@@ -39,18 +40,19 @@ pub(crate) struct Desk {
     _terminal: Terminal,
 }
 
-/// Starts the front end that is asked for.
+/// Starts the front end that is asked for; `joins`: a group will be current soon.
 pub(crate) fn start(
     driver: &Driver,
     args: &Args,
     trackers: Vec<SocketAddr>,
-    data: &Path,
+    data: Option<&Path>,
+    joins: bool,
 ) -> io::Result<Front> {
     let (interactive, colours) = (terminal::is_interactive(), terminal::has_colours());
-    let settings = Settings { interactive, colours, trackers };
+    let settings = Settings { interactive, colours, trackers, time: local_time::shown };
     let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     if args.ui == Ui::Line && terminal::can_edit() {
-        return edited(driver, args, settings, stdout, data);
+        return edited(driver, settings, stdout, data, joins);
     }
     let messages = BufWriter::with_capacity(OUTPUT_BYTES, stdout);
     let output = match args.ui {
@@ -64,11 +66,17 @@ pub(crate) fn start(
     Ok(Front { output, input, desk: None })
 }
 
-fn edited(driver: &Driver, args: &Args, settings: Settings, stdout: File, data: &Path) -> io::Result<Front> {
+fn edited(
+    driver: &Driver,
+    settings: Settings,
+    stdout: File,
+    data: Option<&Path>,
+    joins: bool,
+) -> io::Result<Front> {
     let terminal = Terminal::take()?;
     let screen = Arc::new(Screen::new(stdout));
     let model = Arc::new(SharedModel::default());
-    let past = Recall::open(data.join(RECALL));
+    let past = data.map_or_else(Recall::nowhere, |data| Recall::open(data.join(RECALL)));
     let mut editor = LineEditor::new(screen.clone(), model.clone(), past, settings.colours)?;
     let caller = Some(editor.caller()?);
     let messages = ScreenWriter::new(screen.clone(), editor.caller()?);
@@ -79,7 +87,6 @@ fn edited(driver: &Driver, args: &Args, settings: Settings, stdout: File, data: 
     };
     let desk = Desk { screen, caller, _terminal: terminal };
     let output = Output::spawn(driver.waker(), LineMode::new(messages, told, settings, model))?;
-    let joins = !args.join.is_empty();
     let input = Input::spawn_with(driver.waker(), move |requests| editor.run(requests, joins))?;
     Ok(Front { output, input, desk: Some(desk) })
 }

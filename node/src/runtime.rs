@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
-use decury_common::base::id::{Incarnation, UserName};
+use decury_common::base::id::{Identity, Incarnation, UserName};
 use decury_common::base::time::Instant;
-use decury_common::edge::{Driver, NoEntropy, random_u64, token};
+use decury_common::edge::{Driver, NoEntropy, Waker, random_u64, token};
 use decury_common::machine::{Machine as _, StreamMachine as _, Wakeup};
 use decury_tracker::host::{self, Hosted, StartError};
 use mio::Interest;
@@ -19,7 +20,8 @@ use crate::addresses;
 use crate::cli::{Args, Join, Ui};
 use crate::data::{DataDir, DataError};
 use crate::front::{self, Desk, Front};
-use crate::session::{Command, Config, Ending, Event, Notice, Request, Session};
+use crate::session::{Command, Config, Ending, Event, Notice, Request, Restored, Session};
+use crate::store::{Store, StoreError};
 use crate::ui::terminal;
 use crate::ui::threads::{Input, Output, Read};
 
@@ -29,6 +31,10 @@ const LINES_PER_TURN: usize = 256;
 const EVENTS_PER_TURN: usize = 1_024;
 /// What is left to be sent or shown when the session has ended may take so long: somebody may have stalled.
 const FLUSH_WITHIN: Duration = Duration::from_millis(300);
+/// What is left to be kept may take so long.
+const STORE_WITHIN: Duration = Duration::from_millis(400);
+/// The store's file, in the data directory.
+const STORE: &str = "node.db";
 
 /// Why a node could not start, or not go on. Each is one sentence to a person.
 #[derive(Debug, Error)]
@@ -36,6 +42,9 @@ pub enum RunError {
     /// The data directory.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// What is in it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The tracker inside this process.
     #[error("--host: {0}")]
     Host(#[from] StartError),
@@ -61,8 +70,7 @@ pub enum RunError {
 
 /// Runs a node until it is asked to end, or cannot go on.
 pub fn run(args: &Args, name: UserName) -> Result<(), RunError> {
-    let path = args.data.clone().map_or_else(|| DataDir::default_path(name), Ok)?;
-    let _data = DataDir::open(&path)?;
+    let data = Data::open(args, name)?;
     let hosted = args.host.map(|addr| Hosted::start(host::Options::at(addr))).transpose()?;
     let trackers = match &hosted {
         Some(hosted) => vec![hosted_at(hosted)],
@@ -83,12 +91,49 @@ pub fn run(args: &Args, name: UserName) -> Result<(), RunError> {
         faults: args.fault.clone(),
         patient: !io::stdin().is_terminal(),
     };
-    let Front { output, input, desk } = front::start(&driver, args, trackers, &path)?;
-    let session = Session::new(config, driver.now());
+    let (store, mut restored) = data.store(name, args.history, driver.waker())?;
+    restored.groups.retain(|place| args.join.iter().all(|join| join.group != place.group));
     let first = first_requests(args);
-    let offer_groups = first.is_empty() && args.ui == Ui::Line && terminal::is_interactive();
+    let joins = !first.is_empty() || restored.current.is_some();
+    let anywhere = joins || !restored.groups.is_empty();
+    let offer_groups = !anywhere && args.ui == Ui::Line && terminal::is_interactive();
+    let Front { output, input, desk } = front::start(&driver, args, trackers, data.path(), joins)?;
+    let session = Session::new(config, restored, driver.now());
     let (input, stay, quit) = (Some(input), args.stay, false);
-    Runtime { driver, signals, session, first, input, output, desk, stay, quit, offer_groups }.run()
+    Runtime { driver, signals, session, store, first, input, output, desk, stay, quit, offer_groups }.run()
+}
+
+/// Where a node keeps what is its own.
+enum Data {
+    /// In a directory, which is locked while this lives.
+    Directory(DataDir),
+    /// Nowhere.
+    Memory,
+}
+
+impl Data {
+    fn open(args: &Args, name: UserName) -> Result<Data, DataError> {
+        match &args.data {
+            Some(path) if path.as_os_str() == ":memory:" => Ok(Data::Memory),
+            Some(path) => DataDir::open(path).map(Data::Directory),
+            None => DataDir::open(&DataDir::default_path(name)?).map(Data::Directory),
+        }
+    }
+
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Data::Directory(directory) => Some(directory.path()),
+            Data::Memory => None,
+        }
+    }
+
+    fn store(&self, name: UserName, history: u64, waker: Waker) -> Result<(Store, Restored), RunError> {
+        let identity = Identity(random_u64()?);
+        match self.path() {
+            Some(path) => Ok(Store::open(&path.join(STORE), name, history, identity, waker)?),
+            None => Ok(Store::in_memory(name, identity)),
+        }
+    }
 }
 
 /// Where this process finds the tracker inside it. If others can use it, they are told where.
@@ -126,6 +171,7 @@ struct Runtime {
     driver: Driver,
     signals: Signals,
     session: Session,
+    store: Store,
     first: VecDeque<Request>,
     /// Nothing once it has ended.
     input: Option<Input>,
@@ -152,6 +198,7 @@ impl Runtime {
             }
             self.driver.receive(&mut self.session);
             self.driver.receive_streams(&mut self.session);
+            self.keep(now);
             self.take_input(now);
             let more = self.send_and_show(now);
             if self.session.ended().is_some() {
@@ -170,6 +217,9 @@ impl Runtime {
         if self.session.wants_input()
             && (!self.first.is_empty() || self.input.as_ref().is_some_and(|input| !input.may_sleep()))
         {
+            self.driver.stay_awake();
+        }
+        if !self.store.may_sleep() {
             self.driver.stay_awake();
         }
         self.driver.wait(Wakeup::earliest(own, machines))
@@ -191,9 +241,32 @@ impl Runtime {
         self.session.quit(now);
     }
 
+    /// Gives the store what is to be kept, and takes what it says; whether it said anything.
+    fn keep(&mut self, now: Instant) -> bool {
+        self.hand_over(now);
+        let mut some = false;
+        while let Some(kept) = self.store.poll() {
+            self.session.handle_kept(now, kept);
+            some = true;
+        }
+        some
+    }
+
+    /// Gives the store what is to be kept; whether it took all.
+    fn hand_over(&mut self, now: Instant) -> bool {
+        let at = self.driver.clock().unix_micros(now);
+        while self.store.has_room() {
+            match self.session.poll_task() {
+                Some(task) => self.store.put(at, task),
+                None => return true,
+            }
+        }
+        false
+    }
+
     fn take_input(&mut self, now: Instant) {
         for _ in 0..LINES_PER_TURN {
-            if !self.session.wants_input() {
+            if !self.session.wants_input() || !self.hand_over(now) {
                 return;
             }
             let request = match (self.first.pop_front(), &self.input) {
@@ -226,10 +299,16 @@ impl Runtime {
             self.driver.transmit_streams(&mut self.session);
             let before = left;
             while left > 0 {
-                if !self.output.has_room() {
+                if !self.output.has_room() || !self.hand_over(now) {
                     return true;
                 }
-                let Some(event) = self.session.poll_event(now) else { break };
+                let Some(event) = self.session.poll_event(now) else {
+                    // What is safe now may let events pass.
+                    if self.keep(now) {
+                        continue;
+                    }
+                    break;
+                };
                 if self.offer_groups && knows_tracker(&event) {
                     self.offer_groups = false;
                     self.first.push_back(Request { re: None, command: Command::Groups });
@@ -242,7 +321,7 @@ impl Runtime {
                 return true;
             }
             if left == before {
-                return false;
+                return self.session.has_events();
             }
         }
     }
@@ -255,6 +334,9 @@ impl Runtime {
             Some(Ending::Refused(why)) => Some(why.clone()),
             Some(Ending::Asked) | None => None,
         };
+        if !self.store.close(STORE_WITHIN) {
+            log::warn!("the disk is slow: the last of what was said may not be kept");
+        }
         match (self.output.close(FLUSH_WITHIN), refused) {
             (Some(error), _) => Err(RunError::Output(error)),
             (None, Some(why)) => Err(RunError::Refused(why)),

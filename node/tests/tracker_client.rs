@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use decury_common::base::id::Incarnation;
+use decury_common::base::id::{Identity, Incarnation};
 use decury_common::edge::Driver;
 use decury_common::machine::StreamMachine as _;
 use decury_node::session::tracker_client::{Ask, Config, Event, Reply, TrackerClient, Trouble};
@@ -24,6 +24,7 @@ impl Node {
             trackers: trackers.to_vec(),
             name: "ann".parse().unwrap(),
             incarnation: Incarnation(1),
+            identity: Identity(1),
             addresses: Default::default(),
             seed: 1,
         };

@@ -99,6 +99,11 @@ named! {
     GroupName
 }
 
+/// A person: a random number drawn once, when the person's data is created. It stays the same when the node starts
+/// again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Identity(pub u64);
+
 /// A running node: a random number drawn when it starts. A node that starts again is another one, and never mistaken
 /// for its former self.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -144,6 +149,12 @@ impl fmt::Display for Incarnation {
     }
 }
 
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 impl fmt::Display for MemberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.incarnation, self.join)
@@ -177,7 +188,7 @@ macro_rules! debug_as_display {
         }
     )*};
 }
-debug_as_display!(Incarnation, MemberId, GroupId, ViewId, MessageId);
+debug_as_display!(Identity, Incarnation, MemberId, GroupId, ViewId, MessageId);
 
 /// Why a text is no message id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

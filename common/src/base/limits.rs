@@ -10,6 +10,8 @@ pub const MEMBERS_MAX: usize = 10;
 pub const NAME_MAX: usize = 50;
 /// Bytes of one message.
 pub const MESSAGE_MAX: usize = 65_536;
+/// Bytes of a payload: one message, and what a node may put before it.
+pub const PAYLOAD_MAX: usize = MESSAGE_MAX + 32;
 /// Bytes of one datagram: below an Ethernet MTU, with room for a tunnel's headers.
 pub const DATAGRAM_MAX: usize = 1_400;
 /// Bytes of a datagram kept free for what the channel layer adds (session, packet number, seal).
@@ -17,7 +19,7 @@ pub const CHANNEL_OVERHEAD: usize = 64;
 /// Bytes of payload in one `Data` frame; a larger message travels as several.
 pub const FRAGMENT_MAX: usize = 1_200;
 /// Fragments of the largest message.
-pub const FRAGMENTS_MAX: usize = MESSAGE_MAX.div_ceil(FRAGMENT_MAX);
+pub const FRAGMENTS_MAX: usize = PAYLOAD_MAX.div_ceil(FRAGMENT_MAX);
 
 /// Fragments that one sender may have under way in a view (not yet held by every member).
 pub const WINDOW_SLOTS: usize = 1_024;
@@ -81,9 +83,9 @@ const _: () = {
     assert!(FRAGMENT_MAX + CHANNEL_OVERHEAD + 128 <= DATAGRAM_MAX);
     assert!(PARCEL_FRAGMENT + CHANNEL_OVERHEAD + 64 <= DATAGRAM_MAX);
     assert!(WINDOW_SLOTS >= 2 * FRAGMENTS_MAX);
-    assert!(WINDOW_BYTES >= 2 * MESSAGE_MAX);
+    assert!(WINDOW_BYTES >= 2 * PAYLOAD_MAX);
     assert!(RING_SLOTS.is_power_of_two() && RING_SLOTS > WINDOW_SLOTS);
-    assert!(QUEUE_BYTES >= MESSAGE_MAX);
+    assert!(QUEUE_BYTES >= PAYLOAD_MAX);
     // A range of priorities takes at most 12 bytes while numbers and counters are below 2^28.
     assert!(MEMBERS_MAX * REPORT_RANGES_MAX * 12 <= PARCEL_MAX);
     assert!(STREAM_FRAME_MAX <= u16::MAX as usize);

@@ -157,6 +157,14 @@ impl Conversations {
         self.of.values().filter(|c| c.is_speaker() == speaks && !c.is_over()).count()
     }
 
+    /// The application has this message for good.
+    pub(super) fn accept(&mut self, now: Instant, id: MessageId) {
+        let is_its = |c: &&mut Conversation| {
+            c.section().view.is_some_and(|view| view.coordinator == id.sender) && !c.is_speaker()
+        };
+        self.of.values_mut().filter(is_its).for_each(|conversation| conversation.accept(now, id.count));
+    }
+
     /// The mesh has found something out.
     pub(super) fn handle_mesh(&mut self, now: Instant, event: MeshEvent) {
         let (node, suspected) = match event {
@@ -247,9 +255,9 @@ impl Conversations {
     /// Writes what is due for this node; true if more is due than fitted.
     #[must_use]
     pub(super) fn write(&mut self, now: Instant, node: Incarnation, packer: &mut Packer) -> bool {
-        self.farewells.retain(|(to, conversation)| {
+        self.farewells.retain_mut(|(to, conversation)| {
             if *to == node {
-                conversation.write_end(packer);
+                conversation.write_end(now, packer);
             }
             *to != node
         });

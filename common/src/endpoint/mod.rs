@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 pub use crate::group::{
-    Cause, Event, Held, MemberStatus, Number, Reached, SendError, VectorClock, ViewInfo, WaitsFor,
+    Cause, Event, Held, Known, MemberStatus, Number, Reached, SendError, VectorClock, ViewInfo, WaitsFor,
 };
 pub use api::{Config, Correspondent, JoinError, JoinGroup, Stats};
 
@@ -22,7 +22,7 @@ use crate::base::limits::{GROUPS_MAX, MEMBERS_MAX};
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::channel::Channel;
-use crate::group::{Group, Known, Settings};
+use crate::group::{Group, Settings};
 use crate::machine::{Machine, Persist, Transmit, Wakeup};
 use crate::mesh::Mesh;
 use crate::wire::membership::{Addresses, Member, Refusal, Refuse};
@@ -140,8 +140,17 @@ impl Endpoint {
         self.group_mut(group).ok_or(SendError::NotAMember)?.send(now, payload)
     }
 
+    /// What this node knew of a group in a former run: it is not told that again when it comes back. To be called
+    /// before it joins.
+    pub fn remember(&mut self, group: GroupId, known: Known) {
+        if self.known.len() < GROUPS_MAX {
+            self.known.insert(group, known);
+        }
+    }
+
     /// Sends a message to one node alone: first in, first out, exactly once while both run. [`Event::Confirmed`]
-    /// follows when the other has it, [`Event::Unconfirmed`] when it will not any more.
+    /// follows when the other has accepted it, [`Event::Unconfirmed`] when it will not any more. At most
+    /// [`limits::PAYLOAD_MAX`](crate::base::limits::PAYLOAD_MAX) bytes.
     pub fn send_private(
         &mut self,
         now: Instant,
@@ -149,6 +158,12 @@ impl Endpoint {
         payload: Bytes,
     ) -> Result<MessageId, SendError> {
         self.conversations.send(now, &mut self.mesh, to, &mut self.joins, payload)
+    }
+
+    /// This node has that private message, and all before it of the same conversation, for good: an
+    /// [`Event::Private`] is confirmed to its sender only after this.
+    pub fn accept_private(&mut self, now: Instant, id: MessageId) {
+        self.conversations.accept(now, id);
     }
 
     /// The running node of a person who is in reach: in a group with this node, or talking to it in private.

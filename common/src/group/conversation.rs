@@ -14,7 +14,7 @@ use super::live::Live;
 use super::outbox::Outbox;
 use super::{Event, SendError};
 use crate::base::id::{GroupId, Incarnation, MemberId, MessageId, Rank, ViewId};
-use crate::base::limits::DELIVERIES_MAX;
+use crate::base::limits::{DELIVERIES_MAX, PAYLOAD_MAX};
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
 use crate::membership::View;
@@ -50,6 +50,8 @@ pub struct Conversation {
     outbox: Outbox,
     /// The last fragment of each message sent and not confirmed.
     unconfirmed: VecDeque<(u64, u64)>,
+    /// What the application has not accepted: each message's count, and its index in the view.
+    unaccepted: VecDeque<(u64, u64)>,
     suspected_since: Option<Instant>,
     used_at: Instant,
     /// Too many events wait: what else has come waits too, and with it, in the end, the speaker.
@@ -97,6 +99,7 @@ impl Conversation {
             count: 0,
             outbox: Outbox::default(),
             unconfirmed: VecDeque::new(),
+            unaccepted: VecDeque::new(),
             suspected_since: mesh.suspects(peer).then_some(now),
             used_at: now,
             paused: false,
@@ -135,7 +138,7 @@ impl Conversation {
         if self.over || !self.is_speaker() {
             return Err(SendError::NotAMember);
         }
-        self.outbox.push(self.count + 1, payload)?;
+        self.outbox.push(self.count + 1, payload, PAYLOAD_MAX)?;
         self.count += 1;
         self.used_at = now;
         self.work(now);
@@ -181,10 +184,13 @@ impl Conversation {
             self.unconfirmed.push_back((count, self.live.multicast.sent()));
         }
         while self.has_room()
-            && let Some(ordered) = self.live.poll(now)
+            && let Some(ordered) = self.live.take()
         {
-            if ordered.sender != self.me {
+            if ordered.sender == self.me {
+                self.live.multicast.delivered(now, ordered.sender, ordered.index);
+            } else {
                 let id = self.message(ordered.count);
+                self.unaccepted.push_back((ordered.count, ordered.index));
                 let (from, payload) = (self.peer().name, ordered.payload);
                 self.events.push_back(Event::Private { from, id, payload });
             }
@@ -194,15 +200,24 @@ impl Conversation {
         }
     }
 
+    /// The application has this message, and all before it, for good: its speaker may be told.
+    pub fn accept(&mut self, now: Instant, count: u64) {
+        while let Some((_, index)) = self.unaccepted.front().copied().filter(|message| message.0 <= count) {
+            self.unaccepted.pop_front();
+            self.live.multicast.delivered(now, SPEAKER, index);
+            self.live.multicast.acknowledge(now, SPEAKER);
+        }
+    }
+
     fn has_room(&mut self) -> bool {
         self.paused = self.events.len() >= DELIVERIES_MAX;
         !self.paused
     }
 
-    /// Tells what the listener holds by now. With two members that is what is stable.
+    /// Tells what the listener has accepted by now.
     fn confirm(&mut self) {
-        let held = self.live.multicast.stable(self.me);
-        while let Some((count, _)) = self.unconfirmed.front().copied().filter(|(_, last)| *last <= held) {
+        let accepted = self.live.multicast.delivered_by_others();
+        while let Some((count, _)) = self.unconfirmed.front().copied().filter(|(_, last)| *last <= accepted) {
             self.unconfirmed.pop_front();
             let id = self.message(count);
             self.events.push_back(Event::Confirmed { to: self.peer().name, id });
@@ -255,8 +270,11 @@ impl Conversation {
         self.live.write(now, 1 - self.me, self.section, packer)
     }
 
-    /// Writes that this node goes away.
-    pub fn write_end(&self, packer: &mut Packer) {
+    /// Writes that this node goes away; before that, what it has accepted.
+    pub fn write_end(&mut self, now: Instant, packer: &mut Packer) {
+        if !self.is_speaker() {
+            let _more = self.live.write(now, SPEAKER, self.section, packer);
+        }
         let refuse = Refuse { member: self.peer().id, reason: Refusal::NotHere };
         packer.push_in(self.section, &Frame::Refuse(refuse));
     }

@@ -130,7 +130,8 @@ pub enum Event {
         /// The group.
         group: GroupName,
     },
-    /// A message for this node alone.
+    /// A message for this node alone. It is not confirmed to its sender before
+    /// [`Endpoint::accept_private`](crate::endpoint::Endpoint::accept_private).
     Private {
         /// Its sender's name.
         from: UserName,
@@ -139,7 +140,7 @@ pub enum Event {
         /// What was sent.
         payload: Bytes,
     },
-    /// The other's node has a private message of mine.
+    /// The other's node has accepted a private message of mine.
     Confirmed {
         /// Whose.
         to: UserName,

@@ -134,11 +134,17 @@ impl Live {
         delivered
     }
 
-    /// The next message whose turn has come.
-    pub(super) fn poll(&mut self, now: Instant) -> Option<Ordered> {
+    /// The next message whose turn has come. The application has it.
+    fn poll(&mut self, now: Instant) -> Option<Ordered> {
+        let ordered = self.take()?;
+        self.multicast.delivered(now, ordered.sender, ordered.index);
+        Some(ordered)
+    }
+
+    /// The next message whose turn has come. The others are not told yet that the application has it.
+    pub(super) fn take(&mut self) -> Option<Ordered> {
         loop {
             if let Some(ordered) = self.order.poll_deliver() {
-                self.multicast.delivered(now, ordered.sender, ordered.index);
                 return Some(ordered);
             }
             self.order.accept(self.multicast.poll_message()?);

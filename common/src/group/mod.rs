@@ -19,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::id::{GroupId, GroupName, Incarnation, MemberId, MessageId, UserName};
-use crate::base::limits::DELIVERIES_MAX;
+use crate::base::limits::{DELIVERIES_MAX, MESSAGE_MAX};
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
 use crate::membership::{Context, Installed, Membership, Outcome, Prior};
@@ -140,7 +140,7 @@ impl Group {
         if self.stage != Stage::Member || !self.joined {
             return Err(SendError::NotAMember);
         }
-        self.outbox.push(self.count + 1, payload)?;
+        self.outbox.push(self.count + 1, payload, MESSAGE_MAX)?;
         self.count += 1;
         self.work(now);
         Ok(MessageId { sender: self.membership.me().id, count: self.count })

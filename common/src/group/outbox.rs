@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::SendError;
-use crate::base::limits::{MESSAGE_MAX, QUEUE_BYTES, QUEUE_MESSAGES};
+use crate::base::limits::{QUEUE_BYTES, QUEUE_MESSAGES};
 
 /// Messages with their numbers, in the order of sending.
 #[derive(Clone, Debug, Default)]
@@ -17,9 +17,9 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Takes a message.
-    pub(super) fn push(&mut self, count: u64, payload: Bytes) -> Result<(), SendError> {
-        if payload.is_empty() || payload.len() > MESSAGE_MAX {
+    /// Takes a message of 1 to `longest` bytes.
+    pub(super) fn push(&mut self, count: u64, payload: Bytes, longest: usize) -> Result<(), SendError> {
+        if payload.is_empty() || payload.len() > longest {
             return Err(SendError::Size);
         }
         if self.messages.len() >= QUEUE_MESSAGES || self.bytes + payload.len() > QUEUE_BYTES {

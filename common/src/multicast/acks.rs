@@ -62,6 +62,11 @@ impl AckSchedule {
         self.within(now, sender, NEWS_DELAY);
     }
 
+    /// That member waits for what is delivered.
+    pub(super) fn at_once(&mut self, now: Instant, rank: Rank) {
+        self.dues[rank].at = Some(now);
+    }
+
     /// Worth telling if something leaves anyway.
     pub(super) fn ride(&mut self, rank: Rank) {
         self.dues[rank].rides = true;

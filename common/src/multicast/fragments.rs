@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::ring::Slot;
-use crate::base::limits::{FRAGMENT_MAX, FRAGMENTS_MAX, MEMBERS_MAX, MESSAGE_MAX};
+use crate::base::limits::{FRAGMENT_MAX, FRAGMENTS_MAX, MEMBERS_MAX, PAYLOAD_MAX};
 use crate::wire::multicast::Head;
 
 /// Bytes that a head may take, encoded: its count, its dependencies' number and entries, its proposal.
@@ -14,7 +14,7 @@ const fn head_room(deps: usize) -> usize {
 /// The first fragment shares its room with the head, whatever the dependencies are.
 const FIRST_MIN: usize = FRAGMENT_MAX - head_room(MEMBERS_MAX);
 
-const _: () = assert!(count(MESSAGE_MAX) == FRAGMENTS_MAX as u64);
+const _: () = assert!(count(PAYLOAD_MAX) == FRAGMENTS_MAX as u64);
 
 /// How many fragments a message of `len` bytes has at most.
 pub(super) const fn count(len: usize) -> u64 {
@@ -53,7 +53,7 @@ pub(super) fn join<'a>(fragments: impl Iterator<Item = &'a Slot> + Clone) -> Opt
         ends += usize::from(slot.last);
         last = slot.last;
     }
-    if heads != 1 || ends != 1 || !last || len > MESSAGE_MAX {
+    if heads != 1 || ends != 1 || !last || len > PAYLOAD_MAX {
         return None;
     }
     let mut payload = BytesMut::with_capacity(len);
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn every_length_comes_back_and_every_fragment_fits() {
-        let around = [0, 1, FIRST_MIN, FIRST_MIN + 1, FRAGMENT_MAX, 2 * FRAGMENT_MAX + 7, MESSAGE_MAX];
+        let around = [0, 1, FIRST_MIN, FIRST_MIN + 1, FRAGMENT_MAX, 2 * FRAGMENT_MAX + 7, PAYLOAD_MAX];
         for (len, deps) in around.into_iter().flat_map(|len| [(len, 0), (len, 3), (len, MEMBERS_MAX)]) {
             let payload: Bytes = (0..len).map(|i| i as u8).collect();
             let slots: Vec<Slot> = split(head(deps), payload.clone()).collect();
@@ -98,7 +98,7 @@ mod tests {
             &[part(true, false, 1), part(true, true, 1)],
             &[part(true, false, 1), part(false, false, 1)],
             &[part(true, true, 1), part(false, true, 1)],
-            &[part(true, false, MESSAGE_MAX), part(false, true, 1)],
+            &[part(true, false, PAYLOAD_MAX), part(false, true, 1)],
         ];
         for case in cases {
             assert_eq!(join(case.iter()), None);

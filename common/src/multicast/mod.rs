@@ -166,6 +166,11 @@ impl Multicast {
         self.send.is_all_stable()
     }
 
+    /// Up to where the applications of all other members have this member's fragments, as far as is known.
+    pub fn delivered_by_others(&self) -> u64 {
+        self.vectors.delivered_by_others()
+    }
+
     /// What happened since the view began.
     pub fn counters(&self) -> Counters {
         let malformed: u64 = self.windows.iter().map(ReceiveWindow::malformed).sum();
@@ -275,6 +280,13 @@ impl Multicast {
             self.acks.delivered(now, sender);
             let stable = self.stable(sender);
             self.windows[sender].free(stable);
+        }
+    }
+
+    /// That member waits for this one's receive vector: it does not wait for something to ride on.
+    pub fn acknowledge(&mut self, now: Instant, rank: Rank) {
+        if self.is_other(rank) {
+            self.acks.at_once(now, rank);
         }
     }
 

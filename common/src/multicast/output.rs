@@ -7,7 +7,7 @@ use super::fragments;
 use super::ring::Slot;
 use super::{Multicast, Phase};
 use crate::base::id::Rank;
-use crate::base::limits::MESSAGE_MAX;
+use crate::base::limits::PAYLOAD_MAX;
 use crate::base::time::Instant;
 use crate::wire::multicast::{Acks, Data, Head, Newest};
 use crate::wire::{Frame, Packer, Section};
@@ -19,7 +19,7 @@ impl Multicast {
     /// Whether a message of `len` bytes fits the window now. (A largest message always fits an empty window.)
     pub fn can_send(&self, len: usize) -> bool {
         let delivered = self.windows[self.me].delivered().min(self.vectors.delivered_by_others());
-        self.phase == Phase::Live && len <= MESSAGE_MAX && self.send.fits(len, delivered)
+        self.phase == Phase::Live && len <= PAYLOAD_MAX && self.send.fits(len, delivered)
     }
 
     /// Sends a message to all members, this one included. The caller has asked [`Multicast::can_send`]: a message that

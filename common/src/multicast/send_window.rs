@@ -54,12 +54,12 @@ impl SendWindow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::limits::MESSAGE_MAX;
+    use crate::base::limits::PAYLOAD_MAX;
 
     #[test]
     fn fragments_bytes_and_deliveries_each_close_the_window() {
         let mut window = SendWindow::default();
-        assert!(window.fits(MESSAGE_MAX, 0));
+        assert!(window.fits(PAYLOAD_MAX, 0));
         while window.fits(1, 0) {
             window.push(1);
         }
@@ -78,6 +78,6 @@ mod tests {
             window.advance(seq, |_| 1);
         }
         assert_eq!(window.last(), (RING_SLOTS - WINDOW_SLOTS) as u64, "nothing was delivered");
-        assert!(window.fits(MESSAGE_MAX, window.last()));
+        assert!(window.fits(PAYLOAD_MAX, window.last()));
     }
 }

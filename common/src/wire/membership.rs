@@ -11,7 +11,7 @@ use super::DecodeError;
 use super::multicast::Span;
 use crate::base::id::{MemberId, MessageId, UserName, ViewId};
 use crate::base::limits::{
-    ADDRESSES_MAX, HISTORY_MAX, HOLDING_RANGES_MAX, MEMBERS_MAX, MESSAGE_MAX, PARCEL_FRAGMENTS_MAX,
+    ADDRESSES_MAX, HISTORY_MAX, HOLDING_RANGES_MAX, MEMBERS_MAX, PARCEL_FRAGMENTS_MAX, PAYLOAD_MAX,
 };
 use crate::base::list::List;
 use crate::order::{OrderKind, OrderReport, OrderTable};
@@ -225,7 +225,7 @@ pub struct Said {
     /// Its clock; empty in `fifo`.
     pub clock: List<(UserName, u64), MEMBERS_MAX>,
     /// What was sent.
-    pub payload: List<u8, MESSAGE_MAX>,
+    pub payload: List<u8, PAYLOAD_MAX>,
 }
 
 /// Participants of one attempt: the members to be, and those who leave.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::membership::Addresses;
-use crate::base::id::{GroupId, GroupName, Incarnation, UserName};
+use crate::base::id::{GroupId, GroupName, Identity, Incarnation, UserName};
 use crate::base::limits::{CONTACTS_MAX, GROUPS_MAX, LISTING_MAX, MEMBERS_MAX};
 use crate::base::list::List;
 use crate::order::OrderKind;
@@ -76,6 +76,8 @@ pub struct SignIn {
     pub name: UserName,
     /// The running node.
     pub incarnation: Incarnation,
+    /// The person's number: the same after each start.
+    pub identity: Identity,
     /// Where its UDP socket can be reached.
     pub addresses: Addresses,
     /// The groups it is in or joining, a [`Request::Report`] of each of which follows. What the tracker remembers of
@@ -350,7 +352,7 @@ mod tests {
         };
         let Contact { incarnation, name, addresses } = largest_contact();
         let groups = (0..GROUPS_MAX).map(|_| longest()).collect();
-        let sign_in = SignIn { name, incarnation, addresses, groups };
+        let sign_in = SignIn { name, incarnation, identity: Identity(u64::MAX), addresses, groups };
         for body in [Request::Report(report), Request::SignIn(sign_in)] {
             let asked = Asked { request: u32::MAX, body };
             assert_eq!(decode(&encode(&asked)[2..]), Ok(asked));

@@ -28,6 +28,8 @@ pub(crate) struct Net {
     pub(crate) dead: Vec<(u64, u64)>,
     /// Nodes whose events are not taken.
     pub(crate) lazy: Vec<u64>,
+    /// Whether all accept the private messages that they are told.
+    pub(crate) accepts_private: bool,
     pub(crate) steps: u64,
     /// All that was ever sent.
     pub(crate) log: Vec<(Instant, SocketAddr, SocketAddr, Vec<u8>)>,
@@ -50,6 +52,7 @@ impl Net {
             events: BTreeMap::new(),
             dead: Vec::new(),
             lazy: Vec::new(),
+            accepts_private: true,
             steps: 0,
             log: Vec::new(),
         }
@@ -103,7 +106,15 @@ impl Net {
                 }
             }
             if !self.lazy.iter().any(|&n| address(n) == from) {
-                self.events.get_mut(&from).unwrap().extend(std::iter::from_fn(|| node.poll_event()));
+                let events = self.events.get_mut(&from).unwrap();
+                while let Some(event) = node.poll_event() {
+                    if let Event::Private { id, .. } = event
+                        && self.accepts_private
+                    {
+                        node.accept_private(self.now, id);
+                    }
+                    events.push(event);
+                }
             }
         }
         self.log.extend(self.wire.iter().filter(|(at, ..)| *at == self.now + LATENCY).cloned());

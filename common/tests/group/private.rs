@@ -161,3 +161,28 @@ fn a_listener_that_does_not_listen_slows_the_speaker_and_loses_nothing() {
     net.run_until(ms(20_000), |net| heard(net, 2).len() == said);
     assert_eq!(heard(&net, 2), numbers(1, said));
 }
+
+#[test]
+fn what_the_other_has_not_accepted_is_not_confirmed() {
+    let mut net = strangers();
+    net.accepts_private = false;
+    for n in 1..=3 {
+        send(&mut net, 1, 2, &n.to_string()).unwrap();
+    }
+    net.run_until(ms(1000), |net| heard(net, 2).len() == 3);
+    net.run_for(ms(1000));
+    assert_eq!(confirmed(&net, 1), 0);
+    let ids: Vec<_> = net
+        .events(2)
+        .iter()
+        .filter_map(|event| match event {
+            Event::Private { id, .. } => Some(*id),
+            _ => None,
+        })
+        .collect();
+    let now = net.now;
+    net.node(2).accept_private(now, ids[1]);
+    net.run_until(ms(100), |net| confirmed(net, 1) == 2);
+    net.run_for(ms(1000));
+    assert_eq!(confirmed(&net, 1), 2);
+}

@@ -4,11 +4,12 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use decury_common::base::id::{GroupName, Incarnation, MessageId, UserName};
+use decury_common::base::id::{GroupName, Identity, MessageId, UserName};
 use decury_common::endpoint::{Cause, Held, MemberStatus, VectorClock, ViewInfo};
 use decury_common::order::OrderKind;
 
 use super::lab::Spec;
+use super::record::{Past, Talk, Trouble};
 use super::text::Text;
 
 /// One line of input.
@@ -59,6 +60,13 @@ pub enum Command {
         /// Which; the current one when missing.
         group: Option<GroupName>,
     },
+    /// Tell what was said.
+    History {
+        /// Where: the first of these of which anything is kept; the current group if there is none.
+        talks: Vec<Talk>,
+        /// How many of the last messages.
+        last: usize,
+    },
     /// Leave a group.
     Leave {
         /// Which; the current one when missing.
@@ -107,8 +115,8 @@ pub enum Event {
         udp: SocketAddr,
         /// The tracker that took me in, if one has by now.
         tracker: Option<SocketAddr>,
-        /// This running node.
-        incarnation: Incarnation,
+        /// The person's number.
+        identity: Identity,
     },
     /// My first view of a group.
     Joined {
@@ -227,6 +235,15 @@ pub enum Event {
         group: GroupName,
         /// By sender, each sender's in order.
         waiting: Vec<Held>,
+    },
+    /// What was said.
+    History {
+        /// The line.
+        re: Option<u64>,
+        /// Where.
+        talk: Talk,
+        /// The last messages, oldest first.
+        messages: Vec<Past>,
     },
     /// The lab's faults in force.
     Faults {
@@ -348,6 +365,23 @@ pub enum Notice {
         /// Which group.
         group: GroupName,
     },
+    /// What is said is not kept at the moment.
+    StoreTrouble {
+        /// Why.
+        trouble: Trouble,
+    },
+    /// It is kept again.
+    StoreBack {
+        /// So many messages are not, for good.
+        lost: u64,
+    },
+    /// Private messages of a former run are not confirmed: they are sent again.
+    Outbox {
+        /// To whom.
+        user: UserName,
+        /// How many.
+        count: usize,
+    },
 }
 
 impl Notice {
@@ -363,6 +397,9 @@ impl Notice {
             Notice::NameTaken { .. } => "name_taken",
             Notice::LeftUnheard { .. } => "left_unheard",
             Notice::HistoryGap { .. } => "history_gap",
+            Notice::StoreTrouble { .. } => "store_trouble",
+            Notice::StoreBack { .. } => "store_back",
+            Notice::Outbox { .. } => "outbox",
         }
     }
 
@@ -375,7 +412,12 @@ impl Notice {
             | Notice::OrderDiffers { group, .. }
             | Notice::LeftUnheard { group }
             | Notice::HistoryGap { group } => Some(group),
-            Notice::TrackerLost | Notice::TrackerBack { .. } | Notice::NameTaken { .. } => None,
+            Notice::TrackerLost
+            | Notice::TrackerBack { .. }
+            | Notice::NameTaken { .. }
+            | Notice::StoreTrouble { .. }
+            | Notice::StoreBack { .. }
+            | Notice::Outbox { .. } => None,
         }
     }
 
@@ -384,7 +426,8 @@ impl Notice {
         match *self {
             Notice::PeerSuspected { user, .. }
             | Notice::PeerBack { user, .. }
-            | Notice::NameTaken { user } => Some(user),
+            | Notice::NameTaken { user }
+            | Notice::Outbox { user, .. } => Some(user),
             _ => None,
         }
     }
@@ -415,6 +458,28 @@ impl fmt::Display for Notice {
             }
             Notice::HistoryGap { group } => {
                 write!(f, "what was said in #{group} before you came is out of reach")
+            }
+            Notice::StoreTrouble { trouble } => {
+                write!(
+                    f,
+                    "{trouble}: talk goes on, but what is said now may be gone after the end; still trying"
+                )
+            }
+            Notice::StoreBack { lost: 0 } => write!(f, "what is said is kept again, and nothing is missing"),
+            Notice::StoreBack { lost } => {
+                write!(f, "what is said is kept again; {lost} messages are missing from the history")
+            }
+            Notice::Outbox { user, count: 1 } => {
+                write!(
+                    f,
+                    "1 private message to {user} was not confirmed before the last end; it is sent again"
+                )
+            }
+            Notice::Outbox { user, count } => {
+                write!(
+                    f,
+                    "{count} private messages to {user} were not confirmed before the last end; they are sent again"
+                )
             }
         }
     }
@@ -457,6 +522,8 @@ pub enum ErrorCode {
     Busy,
     /// No tracker answers.
     TrackerUnavailable,
+    /// What is kept cannot be read.
+    StoreUnavailable,
     /// The node ended before it was done.
     Abandoned,
 }
@@ -482,6 +549,7 @@ impl ErrorCode {
             ErrorCode::NameTaken => "name_taken",
             ErrorCode::Busy => "busy",
             ErrorCode::TrackerUnavailable => "tracker_unavailable",
+            ErrorCode::StoreUnavailable => "store_unavailable",
             ErrorCode::Abandoned => "abandoned",
         }
     }

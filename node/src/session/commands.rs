@@ -10,7 +10,7 @@ use super::lab::RULES_MAX;
 use super::place::{Leave, Place, Wish};
 use super::private::Letter;
 use super::tracker_client::Ask;
-use super::{Command, ErrorCode, Event, FaultChange, Notice, Request, Session};
+use super::{Command, ErrorCode, Event, FaultChange, Notice, Record, Request, Session};
 
 /// A command about one group: settled which, perhaps not yet possible.
 #[derive(Clone, Debug)]
@@ -64,9 +64,10 @@ impl Session {
             Command::Join { group, order } => self.act(now, Task { re, group, action: Action::Join(order) }),
             Command::Switch { group } => self.act(now, Task { re, group, action: Action::Switch }),
             Command::Say { text } => self.act_on(now, re, None, Action::Say(text)),
-            Command::Private { to, text } => self.write(now, Letter { re, to, text }),
+            Command::Private { to, text } => self.write(now, Letter { re, to, text, former: None }),
             Command::Members { group } => self.act_on(now, re, group, Action::Members),
             Command::Why { group } => self.act_on(now, re, group, Action::Why),
+            Command::History { talks, last } => self.recall(re, talks, last),
             Command::Leave { group } => self.act_on(now, re, group, Action::Leave),
             Command::Groups => {
                 let ask = self.tracker.ask(now, Ask::Groups);
@@ -104,9 +105,45 @@ impl Session {
     fn act(&mut self, now: Instant, task: Task) {
         match self.places.get(&task.group) {
             None => self.act_outside(now, task),
-            Some(&Place::Member { order, .. }) => self.act_inside(now, task, order),
-            Some(_) => self.put_off(Waiting::Task(task)),
+            Some(&Place::Member { order, since, .. }) if self.keeping.is_stored(since) => {
+                self.act_inside(now, task, order);
+            }
+            Some(Place::Member { .. }) => self.put_off(Waiting::Task(task)),
+            Some(_) => self.act_between(now, task),
         }
+    }
+
+    /// For a group that is being joined or left. A wish to join takes over one that nobody has typed; a group that no
+    /// tracker knows the way to can be forgotten. All else waits.
+    fn act_between(&mut self, now: Instant, task: Task) {
+        let Task { re, group, action } = &task;
+        match (action, self.places.get_mut(group)) {
+            (
+                Action::Join(order),
+                Some(
+                    Place::Asking(wish @ Wish { re: None, .. })
+                    | Place::Joining { wish: wish @ Wish { re: None, .. }, .. },
+                ),
+            ) => {
+                *wish = Wish { re: *re, order: order.or(wish.order) };
+                self.set_current(Some(*group));
+            }
+            (Action::Leave, Some(Place::Waiting(_))) => {
+                self.places.remove(group);
+                self.forget(now, *re, *group);
+            }
+            _ => self.put_off(Waiting::Task(task)),
+        }
+    }
+
+    /// This node is not in that group, and will not return to it.
+    fn forget(&mut self, now: Instant, re: Option<u64>, group: GroupName) {
+        self.keep(Record::Left { group });
+        if self.current == Some(group) {
+            self.set_current(None);
+        }
+        self.tell_when_stored(Event::Left { re, group });
+        self.retry_waiting(now);
     }
 
     /// One line can wait; the person behind a second one is told.
@@ -121,9 +158,10 @@ impl Session {
         let Task { re, group, action } = task;
         match action {
             Action::Join(order) => {
-                self.current = Some(group);
+                self.set_current(Some(group));
                 self.ask_to_join(now, group, Wish { re, order });
             }
+            Action::Leave if self.returns_to(group) => self.forget(now, re, group),
             Action::Say(_) => self.not_a_member(re, group),
             // Whether there is such a group, only the tracker can say.
             _ if self.tracker.tracker().is_some() => {
@@ -152,14 +190,15 @@ impl Session {
                 self.tell(Event::Held { re, group, waiting });
             }
             Action::Leave => {
-                self.current = self.current.filter(|current| *current != group);
+                self.keep(Record::Left { group });
+                self.set_current(self.current.filter(|current| *current != group));
                 self.leave(now, group, Leave::Wished { re });
             }
         }
     }
 
     fn switch(&mut self, re: Option<u64>, group: GroupName) {
-        self.current = Some(group);
+        self.set_current(Some(group));
         self.tell(Event::Current { re, group: Some(group) });
     }
 
@@ -167,7 +206,7 @@ impl Session {
         match self.endpoint.send(now, group, text.clone()) {
             Ok(id) => {
                 self.sent += 1;
-                self.tell(Event::Sent { re, group, id });
+                self.tell_at_once(Event::Sent { re, group, id });
             }
             Err(SendError::Busy) if self.config.patient => {
                 self.put_off(Waiting::Task(Task { re, group, action: Action::Say(text) }));

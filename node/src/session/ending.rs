@@ -9,10 +9,10 @@ use decury_common::endpoint::Stats;
 use decury_common::machine::Wakeup;
 
 use super::place::{Leave, Place};
-use super::{ErrorCode, Event, Session};
+use super::{ErrorCode, Event, Notice, Session};
 
 /// How long an end may take, whoever is dead; the rest of the five seconds promised belongs to the driver.
-const END_WITHIN: Duration = Duration::from_millis(4_200);
+const END_WITHIN: Duration = Duration::from_millis(3_800);
 /// How much of it belongs to what was asked for before.
 const SETTLE_WITHIN: Duration = Duration::from_millis(2_000);
 
@@ -106,26 +106,29 @@ impl Session {
 
     /// Input is taken from now on.
     pub(super) fn start(&mut self, tracker: Option<SocketAddr>) {
-        let (user, incarnation) = (self.config.name, self.config.incarnation);
+        let (user, identity) = (self.config.name, self.identity);
         let udp = self.config.addresses.first().copied();
         let udp = udp.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
         self.phase = Phase::Running;
-        self.tell(Event::Ready { user, udp, tracker, incarnation });
+        self.tell(Event::Ready { user, udp, tracker, identity });
         if !self.lab.rules().is_empty() {
             self.tell(Event::Faults { re: None, rules: self.lab.rules().to_vec() });
+        }
+        for (user, count) in self.private.waiting() {
+            self.notice(None, Notice::Outbox { user, count });
         }
     }
 
     fn is_settled(&self) -> bool {
         let joining = self.places.values().any(Place::is_joining);
         let written = self.private.is_idle() && !self.endpoint.has_unconfirmed();
-        self.waiting.is_none() && self.listings.is_empty() && !joining && written
+        self.waiting.is_none() && self.listings.is_empty() && !self.keeping.is_asked() && !joining && written
     }
 
     /// Whether nobody is owed anything any more: groups take what was sent there before they are left, and people
     /// have what was sent to them.
     fn has_left(&self) -> bool {
-        self.places.is_empty() && !self.endpoint.has_unconfirmed()
+        self.places.is_empty() && !self.endpoint.has_unconfirmed() && self.keeping.is_accepted()
     }
 
     /// Begins to leave. Every line that is still unanswered gets its answer.
@@ -135,6 +138,7 @@ impl Session {
             self.abandoned(line.re());
         }
         self.give_letters_up();
+        self.give_recalls_up();
         for re in std::mem::take(&mut self.listings).into_values() {
             self.unheard(re);
         }

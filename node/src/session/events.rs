@@ -12,7 +12,7 @@ use decury_common::wire::tracker::{self, Refusal};
 use super::ending::{Ending, Phase};
 use super::place::{Leave, Place};
 use super::tracker_client::{self, Ask, Failure, Reply};
-use super::{ErrorCode, Event, GroupSummary, Notice, Session, Text};
+use super::{ErrorCode, Event, GroupSummary, Notice, Record, Session, Text};
 
 impl Session {
     /// Takes in what the endpoint says. A delivery is returned rather than queued: there are many.
@@ -28,6 +28,7 @@ impl Session {
                     self.private.note_seen(from);
                 }
                 let order = self.order(group);
+                self.keep(Record::Said { group, from, id, text: payload.clone(), caught_up });
                 let text = Text::new(payload);
                 return Some(Event::Message { group, order, from, id, clock, position, caught_up, text });
             }
@@ -55,10 +56,8 @@ impl Session {
             | endpoint::Event::Confirmed { .. }
             | endpoint::Event::Unconfirmed { .. }
             | endpoint::Event::PrivateWritable { .. } => {
-                let told = self.handle_private(now, event);
+                self.handle_private(now, event);
                 self.phase_due(now);
-                self.drain_tracker(now);
-                return told;
             }
         }
         self.drain_tracker(now);
@@ -83,6 +82,7 @@ impl Session {
     ) {
         self.report(now, group, &view);
         self.private.note_view(&view);
+        self.look_for_those(now, &view);
         let alone = cause == Cause::Suspected && view.members.len() == 1;
         self.tell(Event::View { group, view, joined, left, cause });
         if alone {
@@ -206,6 +206,7 @@ impl Session {
         match notice {
             tracker::Notice::Contact { group, contact } => {
                 self.lab.meet(contact.incarnation, contact.name);
+                self.look_again_for(now, contact.name);
                 if self.places.contains_key(&group) {
                     self.endpoint.add_contacts(now, group, &[(contact.incarnation, contact.addresses)]);
                 }

@@ -11,7 +11,7 @@ use decury_common::wire::tracker::{self, GroupReport, Joined, Peer};
 
 use super::place::{Leave, Place, Wish};
 use super::tracker_client::{Ask, Failure};
-use super::{ErrorCode, Event, Session};
+use super::{ErrorCode, Event, Record, Session};
 
 /// When the members have not taken this node in after this time, the tracker may know better ones by now.
 const REFRESH_AFTER: Duration = Duration::from_secs(3);
@@ -137,10 +137,12 @@ impl Session {
         };
         let (wish, id, order) = (*wish, *id, view.order);
         self.private.note_view(&view);
-        self.places.insert(group, Place::Member { id, order });
+        self.look_for_those(now, &view);
+        self.keep(Record::Joined { group, id, order });
+        self.places.insert(group, Place::Member { id, order, since: self.keeping.records() });
         self.report(now, group, &view);
         let current = self.current == Some(group);
-        self.tell(Event::Joined { re: wish.re, group, view, current });
+        self.tell_when_stored(Event::Joined { re: wish.re, group, view, current });
         self.compare_orders(wish.re, group, order, wish.order);
         self.retry_waiting(now);
     }
@@ -160,7 +162,7 @@ impl Session {
 
     /// Tells the tracker who is in the group.
     pub(super) fn report(&mut self, now: Instant, group: GroupName, view: &ViewInfo) {
-        let Some(&Place::Member { id, order }) = self.places.get(&group) else { return };
+        let Some(&Place::Member { id, order, .. }) = self.places.get(&group) else { return };
         let peers = view.members.iter().map(|&(id, name)| Peer { incarnation: id.incarnation, name });
         let members = peers.collect();
         self.tracker.report(now, GroupReport { group, id, order, members });
@@ -197,13 +199,13 @@ impl Session {
             Some(_) => (Some(None), None),
         };
         if let Some(re) = re {
-            self.tell(Event::Left { re, group });
+            self.tell_when_stored(Event::Left { re, group });
         }
         match again.filter(|_| !self.phase.is_over()) {
             Some(wish) => self.ask_to_join(now, group, wish),
             None => {
                 self.tracker.ask(now, Ask::Leave { group });
-                self.current = self.current.filter(|current| *current != group);
+                self.set_current(self.current.filter(|current| *current != group));
             }
         }
         self.retry_waiting(now);
@@ -227,7 +229,7 @@ impl Session {
     fn tell_failure(&mut self, group: GroupName, re: Option<u64>, code: ErrorCode, text: String) {
         self.error(re, code, text);
         if self.current == Some(group) {
-            self.current = None;
+            self.set_current(None);
             if self.places.values().any(|place| matches!(place, Place::Member { .. })) {
                 self.tell(Event::Current { re: None, group: None });
             }

@@ -16,9 +16,12 @@ mod commands;
 mod ending;
 mod events;
 mod join;
+mod keeping;
 mod lab;
+mod letter;
 mod place;
 mod private;
+pub mod record;
 mod text;
 pub mod tracker_client;
 
@@ -26,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use decury_common::base::id::{GroupName, Incarnation, UserName};
+use decury_common::base::id::{GroupName, Identity, Incarnation, UserName};
 use decury_common::base::limits::{DELIVERIES_MAX, HISTORY_MAX};
 use decury_common::base::time::Instant;
 use decury_common::endpoint::{self, Endpoint};
@@ -36,12 +39,14 @@ use decury_common::wire::membership::Addresses;
 pub use api::{Command, ErrorCode, Event, FaultChange, GroupSummary, Notice, Request};
 pub use ending::Ending;
 pub use lab::{BadSpec, Source, Spec};
+pub use record::{Kept, Record, Restored, Talk, Task};
 pub use text::{Text, sanitise};
 
 use commands::Waiting;
 use ending::Phase;
+use keeping::Keeping;
 use lab::Lab;
-use place::Place;
+use place::{Place, Wish};
 use private::Private;
 use tracker_client::TrackerClient;
 
@@ -49,6 +54,8 @@ use tracker_client::TrackerClient;
 const SIGN_IN_WITHIN: Duration = Duration::from_secs(2);
 /// Events that wait for the front end, deliveries aside; beyond, no input is taken.
 const EVENTS_MAX: usize = 64;
+/// Events, deliveries among them, that wait for records to be safe; beyond, no more are taken from the endpoint.
+const HELD_MAX: usize = 256;
 
 /// What a session is told when it starts.
 #[derive(Clone, Debug)]
@@ -75,6 +82,7 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Session {
     config: Config,
+    identity: Identity,
     endpoint: Endpoint,
     tracker: TrackerClient,
     lab: Lab,
@@ -92,13 +100,15 @@ pub struct Session {
     signed_in_before: bool,
     sent: u64,
     received: u64,
-    events: VecDeque<Event>,
+    keeping: Keeping,
+    /// What is to be told, and how many records must be safe before.
+    events: VecDeque<(u64, Event)>,
 }
 
 impl Session {
-    /// A session that signs in at once and is in no group. [`Event::Ready`] follows within two seconds, or the
-    /// session ends because the tracker refuses it.
-    pub fn new(mut config: Config, now: Instant) -> Session {
+    /// A session that signs in at once, and returns to the groups that a former one had not left. [`Event::Ready`]
+    /// follows within two seconds, or the session ends because the tracker refuses it.
+    pub fn new(mut config: Config, restored: Restored, now: Instant) -> Session {
         let endpoint = endpoint::Config {
             incarnation: config.incarnation,
             name: config.name,
@@ -112,10 +122,11 @@ impl Session {
             trackers: config.trackers.clone(),
             name: config.name,
             incarnation: config.incarnation,
+            identity: restored.identity,
             addresses: config.addresses.clone(),
             seed: config.seed.wrapping_add(1),
         };
-        Session {
+        let mut session = Session {
             lab: Lab::new(std::mem::take(&mut config.faults), config.seed.wrapping_add(2)),
             config,
             endpoint: Endpoint::new(endpoint, now),
@@ -130,30 +141,54 @@ impl Session {
             signed_in_before: false,
             sent: 0,
             received: 0,
+            identity: restored.identity,
+            keeping: Keeping::new(&restored),
             events: VecDeque::new(),
+        };
+        session.restore(now, restored);
+        session
+    }
+
+    /// Takes up what a former session left.
+    fn restore(&mut self, now: Instant, restored: Restored) {
+        for (group, known) in restored.known {
+            self.endpoint.remember(group, known);
         }
+        for record::Place { group, order, .. } in restored.groups {
+            self.ask_to_join(now, group, Wish { re: None, order: Some(order) });
+        }
+        self.current = restored.current.filter(|current| self.places.contains_key(current));
+        self.private.restore(restored.outbox);
     }
 
     /// Whether [`Session::submit`] may be called now. It may change with every other call.
     pub fn wants_input(&self) -> bool {
         let idle = self.waiting.is_none() || !self.config.patient;
-        matches!(self.phase, Phase::Running) && idle && self.events.len() < EVENTS_MAX
+        let room = self.events.len() < EVENTS_MAX && self.keeping.has_room();
+        matches!(self.phase, Phase::Running) && idle && room
     }
 
     /// The next event. Deliveries wait for this call, and with them, in the end, their senders.
     pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
         loop {
-            if let Some(event) = self.events.pop_front() {
-                return Some(event);
+            if self.events.front().is_some_and(|next| self.keeping.is_stored(next.0)) {
+                return self.events.pop_front().map(|(_, event)| event);
             }
-            if matches!(self.phase, Phase::Ended(_)) {
+            if matches!(self.phase, Phase::Ended(_)) || self.events.len() >= HELD_MAX {
                 return None;
             }
             let event = self.endpoint.poll_event()?;
-            if let Some(event) = self.handle_endpoint(now, event) {
-                return Some(event);
+            match self.handle_endpoint(now, event) {
+                Some(event) if self.events.is_empty() => return Some(event),
+                Some(event) => self.tell(event),
+                None => {}
             }
         }
+    }
+
+    /// Whether there are events that are to be told, now or when records are safe.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// The protocol's counters.
@@ -164,7 +199,7 @@ impl Session {
     fn own_timeout(&self) -> Option<Wakeup> {
         let places = self.places.values().filter_map(Session::place_timeout);
         let next = places.min_by_key(|wakeup| wakeup.at);
-        let own = [self.phase_timeout(), self.lab.poll_timeout(), self.private.timeout()];
+        let own = [self.phase_timeout(), self.lab.poll_timeout(), self.private_timeout()];
         own.into_iter().fold(next, Wakeup::earliest)
     }
 
@@ -187,7 +222,21 @@ impl Session {
     /// Queues an event; after the last one there is none.
     fn tell(&mut self, event: Event) {
         if !matches!(self.phase, Phase::Ended(_)) {
-            self.events.push_back(event);
+            self.events.push_back((0, event));
+        }
+    }
+
+    /// Queues an event that waits for no record, and for none of those that do.
+    fn tell_at_once(&mut self, event: Event) {
+        let waits = |next: &(u64, Event)| !self.keeping.is_stored(next.0);
+        let place = self.events.iter().position(waits).unwrap_or(self.events.len());
+        self.events.insert(place, (0, event));
+    }
+
+    /// Queues an event that is told only when all records so far are safe.
+    fn tell_when_stored(&mut self, event: Event) {
+        if !matches!(self.phase, Phase::Ended(_)) {
+            self.events.push_back((self.keeping.records(), event));
         }
     }
 

@@ -41,6 +41,8 @@ pub(super) enum Place {
         id: GroupId,
         /// Its order.
         order: OrderKind,
+        /// What is asked of it waits until so many records are safe: this one's return to it among them.
+        since: u64,
     },
     /// The endpoint was told to leave, and has not yet said that it has.
     Leaving(Leave),

@@ -3,21 +3,25 @@
 //! Somebody in reach, in a shared group or in an open conversation, is found without a tracker; anybody else's node is
 //! asked for there. What is typed for a person meanwhile waits in an outbox of that person's, and so does what the
 //! endpoint has no room for. An outbox exists while it holds something, and nothing overtakes what it holds.
+//!
+//! What was sent is kept until it is confirmed, or its loss is told. What a former run of the program had not settled is
+//! sent again under its former identity, however long its receiver is away, so that whoever has it knows.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 use decury_common::base::id::{MessageId, UserName};
-use decury_common::base::limits::{QUEUE_BYTES, QUEUE_MESSAGES};
+use decury_common::base::limits::{MESSAGE_MAX, QUEUE_BYTES, QUEUE_MESSAGES};
 use decury_common::base::time::Instant;
 use decury_common::endpoint::{self, Correspondent, SendError, ViewInfo};
 use decury_common::machine::Wakeup;
 use decury_common::wire::tracker::Refusal;
 
 use super::commands::Waiting;
+use super::ending::Phase;
 use super::tracker_client::{Ask, Failure, Reply};
-use super::{ErrorCode, Event, Session, Text};
+use super::{ErrorCode, Event, Record, Session, Text, letter, record};
 
 /// People with something in their outboxes at a time: as many questions wait at the tracker at most.
 const OUTBOXES_MAX: usize = 32;
@@ -25,6 +29,10 @@ const OUTBOXES_MAX: usize = 32;
 const SEEN_MAX: usize = 4_096;
 /// Where the endpoint had no room, it is tried again after this time, if it has not said before that it has.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Somebody who is away is looked for again after this time, which doubles
+const AWAY_FOR: Duration = Duration::from_secs(1);
+/// up to this.
+const AWAY_FOR_MAX: Duration = Duration::from_secs(8);
 
 /// A private message that somebody has typed.
 #[derive(Clone, Debug)]
@@ -32,13 +40,8 @@ pub(super) struct Letter {
     pub(super) re: Option<u64>,
     pub(super) to: UserName,
     pub(super) text: Bytes,
-}
-
-/// A private message that the endpoint has taken.
-#[derive(Clone, Copy, Debug)]
-struct UnderWay {
-    re: Option<u64>,
-    to: UserName,
+    /// The identity that a former run of the program gave it.
+    pub(super) former: Option<MessageId>,
 }
 
 /// What one person is still to be sent.
@@ -46,6 +49,14 @@ struct UnderWay {
 struct Outbox {
     stage: Stage,
     letters: VecDeque<Letter>,
+    /// How long it waits when its person is away.
+    pause: Duration,
+}
+
+impl Outbox {
+    fn new(stage: Stage) -> Outbox {
+        Outbox { stage, letters: VecDeque::new(), pause: AWAY_FOR }
+    }
 }
 
 /// What an outbox waits for.
@@ -58,30 +69,49 @@ enum Stage {
         /// When it is tried again.
         again: Instant,
     },
+    /// The person is away, and what a former run had sent waits.
+    Away {
+        /// When the person is looked for again.
+        again: Instant,
+    },
 }
 
 /// All that is known of private messages.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Private {
     outboxes: BTreeMap<UserName, Outbox>,
-    /// What is sent and not confirmed. No more than the endpoint takes.
-    under_way: BTreeMap<MessageId, UnderWay>,
+    /// What is sent and not confirmed, by the identity in its conversation. No more than the endpoint takes.
+    under_way: BTreeMap<MessageId, Letter>,
     /// People who were there at some time in this run.
     seen: BTreeSet<UserName>,
 }
 
 impl Private {
-    /// Whether nothing waits to be sent.
+    /// Takes up what a former run had not settled.
+    pub(super) fn restore(&mut self, letters: Vec<record::Letter>) {
+        for record::Letter { to, id, text } in letters {
+            let new = || Outbox::new(Stage::Away { again: Instant::ZERO });
+            let outbox = self.outboxes.entry(to).or_insert_with(new);
+            outbox.letters.push_back(Letter { re: None, to, text, former: Some(id) });
+        }
+    }
+
+    /// For whom something waits, and how much.
+    pub(super) fn waiting(&self) -> Vec<(UserName, usize)> {
+        self.outboxes.iter().map(|(to, outbox)| (*to, outbox.letters.len())).collect()
+    }
+
+    /// Whether nothing waits to be sent for the first time.
     pub(super) fn is_idle(&self) -> bool {
-        self.outboxes.is_empty()
+        self.new_letters().next().is_none()
+    }
+
+    fn new_letters(&self) -> impl Iterator<Item = &Letter> {
+        self.outboxes.values().flat_map(|outbox| &outbox.letters).filter(|letter| letter.former.is_none())
     }
 
     pub(super) fn timeout(&self) -> Option<Wakeup> {
-        let full = |outbox: &Outbox| match outbox.stage {
-            Stage::Full { again } => Some(again),
-            Stage::Asking => None,
-        };
-        let at = self.outboxes.values().filter_map(full).min()?;
+        let at = self.outboxes.values().filter_map(|outbox| outbox.stage.again()).min()?;
         Some(Wakeup { at, reason: "private message: try again" })
     }
 
@@ -96,18 +126,38 @@ impl Private {
     }
 
     fn has_room(&self, letter: &Letter) -> bool {
-        let letters = || self.outboxes.values().flat_map(|outbox| &outbox.letters);
-        let bytes: usize = letters().map(|letter| letter.text.len()).sum();
-        let place = self.outboxes.contains_key(&letter.to) || self.outboxes.len() < OUTBOXES_MAX;
-        place && letters().count() < QUEUE_MESSAGES && bytes + letter.text.len() <= QUEUE_BYTES
+        let bytes: usize = self.new_letters().map(|letter| letter.text.len()).sum();
+        let mut people: BTreeSet<UserName> = self.new_letters().map(|letter| letter.to).collect();
+        people.insert(letter.to);
+        let room = self.new_letters().count() < QUEUE_MESSAGES && bytes + letter.text.len() <= QUEUE_BYTES;
+        room && people.len() <= OUTBOXES_MAX
     }
 
-    /// Puts a letter behind those to the same person; whether there are none.
+    /// Puts a letter behind those to the same person; whether that person is to be looked for.
     fn put(&mut self, letter: Letter) -> bool {
-        let new = || Outbox { stage: Stage::Asking, letters: VecDeque::new() };
-        let outbox = self.outboxes.entry(letter.to).or_insert_with(new);
+        let outbox = self.outboxes.entry(letter.to).or_insert_with(|| Outbox::new(Stage::Asking));
         outbox.letters.push_back(letter);
-        outbox.letters.len() == 1
+        outbox.letters.len() == 1 || matches!(outbox.stage, Stage::Away { .. })
+    }
+
+    /// Puts letters of a former run that have not arrived back before all others.
+    fn put_back(&mut self, now: Instant, to: UserName, letters: Vec<Letter>) {
+        let new = || Outbox::new(Stage::Away { again: now + AWAY_FOR });
+        let outbox = self.outboxes.entry(to).or_insert_with(new);
+        letters.into_iter().rev().for_each(|letter| outbox.letters.push_front(letter));
+    }
+
+    /// A person is not here: what waits for the first time is given back, what a former run had sent goes on waiting.
+    fn give_back(&mut self, now: Instant, to: UserName) -> Vec<Letter> {
+        let Some(Outbox { letters, pause, .. }) = self.outboxes.remove(&to) else { return Vec::new() };
+        let (former, new): (VecDeque<Letter>, VecDeque<Letter>) =
+            letters.into_iter().partition(|letter| letter.former.is_some());
+        if !former.is_empty() {
+            let stage = Stage::Away { again: now + pause };
+            let pause = AWAY_FOR_MAX.min(pause * 2);
+            self.outboxes.insert(to, Outbox { stage, letters: former, pause });
+        }
+        new.into()
     }
 
     fn first(&self, to: UserName) -> Option<&Letter> {
@@ -133,13 +183,21 @@ impl Private {
         self.outboxes.get(&to).is_some_and(|outbox| matches!(outbox.stage, Stage::Asking))
     }
 
-    /// Those for whom the endpoint had no room and who are to be tried again.
-    fn full(&self, is_due: impl Fn(UserName, Instant) -> bool) -> Vec<UserName> {
-        let due = |(&to, outbox): (&UserName, &Outbox)| match outbox.stage {
-            Stage::Full { again } if is_due(to, again) => Some(to),
-            Stage::Full { .. } | Stage::Asking => None,
-        };
-        self.outboxes.iter().filter_map(due).collect()
+    /// Those who are to be tried again at some time, and of whom that is so.
+    fn paused(&self, is_due: impl Fn(UserName, Instant) -> bool) -> Vec<UserName> {
+        let due =
+            |&(&to, outbox): &(&UserName, &Outbox)| outbox.stage.again().is_some_and(|at| is_due(to, at));
+        self.outboxes.iter().filter(due).map(|(to, _)| *to).collect()
+    }
+}
+
+impl Stage {
+    /// When it is tried again.
+    fn again(self) -> Option<Instant> {
+        match self {
+            Stage::Full { again } | Stage::Away { again } => Some(again),
+            Stage::Asking => None,
+        }
     }
 }
 
@@ -147,7 +205,9 @@ impl Session {
     /// Takes in a message to one person. It is sent, or waits its turn, or is refused.
     pub(super) fn write(&mut self, now: Instant, letter: Letter) {
         let (re, to) = (letter.re, letter.to);
-        if to == self.config.name {
+        if letter.text.is_empty() || letter.text.len() > MESSAGE_MAX {
+            self.error(re, ErrorCode::TooLong, SendError::Size.to_string());
+        } else if to == self.config.name {
             let text = format!("you are {to} yourself; a private message goes to somebody else");
             self.error(re, ErrorCode::BadCommand, text);
         } else if !self.private.has_room(&letter) {
@@ -174,13 +234,10 @@ impl Session {
     /// Hands what waits for a person to the endpoint, as far as that has room.
     fn post(&mut self, now: Instant, node: &Correspondent) {
         let to = node.name;
-        while let Some(Letter { re, text, .. }) = self.private.first(to).cloned() {
-            match self.endpoint.send_private(now, node, text) {
-                Ok(id) => {
-                    self.sent += 1;
-                    self.private.under_way.insert(id, UnderWay { re, to });
-                    self.tell(Event::PrivateSent { re, to, id });
-                }
+        while let Some(letter) = self.private.first(to).cloned() {
+            let re = letter.re;
+            match self.endpoint.send_private(now, node, letter::seal(letter.former, &letter.text)) {
+                Ok(id) => self.posted(id, letter),
                 Err(SendError::Busy) => {
                     self.private.set_stage(to, Stage::Full { again: now + AGAIN_AFTER });
                     break;
@@ -191,6 +248,17 @@ impl Session {
             self.private.take_first(to);
         }
         self.retry_waiting(now);
+    }
+
+    /// The endpoint has taken a letter.
+    fn posted(&mut self, id: MessageId, letter: Letter) {
+        if letter.former.is_none() {
+            let (re, to, text) = (letter.re, letter.to, letter.text.clone());
+            self.sent += 1;
+            self.keep(Record::Written { to, id, text });
+            self.tell_when_stored(Event::PrivateSent { re, to, id });
+        }
+        self.private.under_way.insert(id, letter);
     }
 
     /// The tracker says where a person is, or why it does not. Who has come into reach meanwhile is sent to there: the
@@ -215,78 +283,117 @@ impl Session {
                 (ErrorCode::TrackerUnavailable, text)
             }
         };
-        while let Some(letter) = self.private.take_first(to) {
+        for letter in self.private.give_back(now, to) {
             self.error(letter.re, code, text.clone());
         }
         self.retry_waiting(now);
     }
 
-    /// Tries again what the endpoint had no room for.
-    pub(super) fn private_due(&mut self, now: Instant) {
-        for to in self.private.full(|_, again| again <= now) {
-            self.look_for(now, to);
-        }
+    /// Whether private messages are sent now: not before the start is settled, nor on the way out.
+    fn is_writing(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Settling { .. })
     }
 
-    /// Takes in what the endpoint says of private messages. What is frequent is returned rather than queued.
-    pub(super) fn handle_private(&mut self, now: Instant, event: endpoint::Event) -> Option<Event> {
+    pub(super) fn private_timeout(&self) -> Option<Wakeup> {
+        self.private.timeout().filter(|_| self.is_writing())
+    }
+
+    /// Tries again those for whom it is time.
+    pub(super) fn private_due(&mut self, now: Instant) {
+        self.try_again(now, |_, again| again <= now);
+    }
+
+    /// Tries again that person, if something waits: there is news.
+    pub(super) fn look_again_for(&mut self, now: Instant, person: UserName) {
+        self.try_again(now, |to, _| to == person);
+    }
+
+    /// Tries again those for whom something waits and who are in this view.
+    pub(super) fn look_for_those(&mut self, now: Instant, view: &ViewInfo) {
+        self.try_again(now, |to, _| view.members.iter().any(|&(_, name)| name == to));
+    }
+
+    fn try_again(&mut self, now: Instant, is_due: impl Fn(UserName, Instant) -> bool) {
+        let due = if self.is_writing() { self.private.paused(is_due) } else { Vec::new() };
+        due.into_iter().for_each(|to| self.look_for(now, to));
+    }
+
+    /// Takes in what the endpoint says of private messages.
+    pub(super) fn handle_private(&mut self, now: Instant, event: endpoint::Event) {
         match event {
-            endpoint::Event::Private { from, id, payload } => {
-                self.received += 1;
-                self.private.note_seen(from);
-                let (to, text) = (self.config.name, Text::new(payload));
-                return Some(Event::Private { from, to, id, text });
+            endpoint::Event::Private { from, id, payload } => self.handle_heard(now, from, id, payload),
+            endpoint::Event::Confirmed { to: by, id } => {
+                let letter = self.private.under_way.remove(&id);
+                let id = letter.and_then(|letter| letter.former).unwrap_or(id);
+                self.keep(Record::Settled { id });
+                self.tell(Event::Receipt { id, by });
             }
-            endpoint::Event::Confirmed { to, id } => {
-                self.private.under_way.remove(&id);
-                return Some(Event::Receipt { id, by: to });
-            }
-            endpoint::Event::Unconfirmed { to, ids } => {
-                for id in ids {
-                    let text = format!("{to}'s node is gone; whether this reached it is not known");
-                    self.lost(id, ErrorCode::NotHere, text);
-                }
-            }
-            endpoint::Event::PrivateWritable { to } => {
-                for to in self.private.full(|full, _| full == to) {
-                    self.look_for(now, to);
-                }
-            }
+            endpoint::Event::Unconfirmed { to, ids } => self.handle_unconfirmed(now, to, &ids),
+            endpoint::Event::PrivateWritable { to } => self.look_again_for(now, to),
             _ => {}
         }
-        None
     }
 
-    /// A message that was sent will not be confirmed any more.
-    fn lost(&mut self, id: MessageId, code: ErrorCode, text: String) {
-        let re = self.private.under_way.remove(&id).and_then(|sent| sent.re);
-        self.tell(Event::Error { re, code, id: Some(id), text });
+    /// A private message has come. Its sender is told so when it is safe here.
+    fn handle_heard(&mut self, now: Instant, from: UserName, id: MessageId, payload: Bytes) {
+        if let Some((name, text)) = letter::open(id, payload)
+            && self.keeping.hear(from, name)
+        {
+            self.received += 1;
+            self.private.note_seen(from);
+            self.keep(Record::Heard { from, id: name, text: text.clone() });
+            let (to, text) = (self.config.name, Text::new(text));
+            self.tell_when_stored(Event::Private { from, to, id: name, text });
+        }
+        self.accept_when_stored(now, id);
+    }
+
+    /// A conversation is over. What this run has sent is told as lost, what a former one had is sent again.
+    fn handle_unconfirmed(&mut self, now: Instant, to: UserName, ids: &[MessageId]) {
+        let mut former = Vec::new();
+        for &id in ids {
+            match self.private.under_way.remove(&id) {
+                Some(letter) if letter.former.is_some() => former.push(letter),
+                letter => {
+                    let re = letter.and_then(|letter| letter.re);
+                    let text = format!("{to}'s node is gone; whether this reached it is not known");
+                    self.keep(Record::Settled { id });
+                    self.tell_when_stored(Event::Error { re, code: ErrorCode::NotHere, id: Some(id), text });
+                }
+            }
+        }
+        if !former.is_empty() {
+            self.private.put_back(now, to, former);
+        }
     }
 
     /// What has not been sent by now will not be; each line gets its answer.
     pub(super) fn give_letters_up(&mut self) {
         for outbox in std::mem::take(&mut self.private.outboxes).into_values() {
-            for letter in outbox.letters {
+            for letter in outbox.letters.into_iter().filter(|letter| letter.former.is_none()) {
                 match outbox.stage {
-                    Stage::Asking => self.unheard(letter.re),
+                    Stage::Asking | Stage::Away { .. } => self.unheard(letter.re),
                     Stage::Full { .. } => self.abandoned(letter.re),
                 }
             }
         }
     }
 
-    /// This node goes. What has come by now is told, since its sender may have been told that it is here; then what
-    /// nobody has confirmed.
+    /// This node goes. What has come and is not taken is confirmed to nobody. What nobody has confirmed to this node is
+    /// told; it stays to be sent again by a later run.
     pub(super) fn end_conversations(&mut self, now: Instant) {
         while let Some(event) = self.endpoint.poll_event() {
-            if let Some(event) = self.handle_private(now, event) {
-                self.tell(event);
+            if matches!(event, endpoint::Event::Confirmed { .. } | endpoint::Event::Unconfirmed { .. }) {
+                self.handle_private(now, event);
             }
         }
         self.endpoint.close_conversations();
-        for (id, UnderWay { to, .. }) in self.private.under_way.clone() {
-            let text = format!("not confirmed by {to} before the end; whether it arrived is not known");
-            self.lost(id, ErrorCode::Abandoned, text);
+        for (id, letter) in std::mem::take(&mut self.private.under_way) {
+            if letter.former.is_none() {
+                let text =
+                    format!("not confirmed by {} before the end; sent again after the next start", letter.to);
+                self.tell(Event::Error { re: letter.re, code: ErrorCode::Abandoned, id: Some(id), text });
+            }
         }
     }
 }

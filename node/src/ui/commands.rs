@@ -8,7 +8,8 @@ use decury_common::base::id::{BadName, GroupName};
 use decury_common::base::limits::MESSAGE_MAX;
 use decury_common::order::OrderKind;
 
-use crate::session::{BadSpec, Command, ErrorCode, FaultChange};
+use crate::session::record::{RECALL_MAX, RECALL_USUAL};
+use crate::session::{BadSpec, Command, ErrorCode, FaultChange, Talk};
 
 /// A line that was not understood: the code, and a sentence for the person.
 pub(super) type Refusal = (ErrorCode, String);
@@ -90,9 +91,19 @@ static COMMANDS: &[Spec] = &[
         }),
     },
     Spec {
+        names: &["h", "history"],
+        usage: "!h [GROUP|USER] [N]",
+        about: "the last N messages (20) of a group (the current one if none is named), or with USER in private",
+        example: "!h lobby 50",
+        parse: Some(|mut arguments| {
+            let (talks, last) = arguments.history()?;
+            arguments.end(Command::History { talks, last })
+        }),
+    },
+    Spec {
         names: &["e", "leave"],
         usage: "!e [GROUP]",
-        about: "leave a group (the current one if none is named)",
+        about: "leave a group (the current one if none is named), and do not return to it at the next start",
         example: "!e lobby",
         parse: Some(|mut arguments| {
             let group = arguments.group_or_none()?;
@@ -128,7 +139,6 @@ static COMMANDS: &[Spec] = &[
         parse: Some(|arguments| arguments.end(Command::Quit)),
     },
     later(&["u", "list"], "!u [PATTERN]", "find people"),
-    later(&["h", "history"], "!h [GROUP] [N]", "what was said"),
     later(&["find"], "!find WORDS", "search in what was said"),
     later(&["send"], "!send USER|GROUP PATH", "send a file"),
     later(&["info"], "!info ID", "how far a message has come with each member"),
@@ -211,6 +221,27 @@ impl Arguments<'_> {
         group.map(Some).map_err(|bad| (ErrorCode::BadName, format!("{} is no group: {bad}", shortened(word))))
     }
 
+    /// Whose history, and how much of it. A name is a group's if there is such a group, else a person's; `#` before it
+    /// makes it a group's, `@` a person's. A number alone is no name.
+    fn history(&mut self) -> Result<(Vec<Talk>, usize), Refusal> {
+        let first = self.words.next();
+        let second = self.words.next();
+        let (name, number) = match (first, second) {
+            (Some(word), None) if word.bytes().all(|b| b.is_ascii_digit()) => (None, Some(word)),
+            both => both,
+        };
+        let wrong = || self.wrong(&format!("N is a number from 1 to {RECALL_MAX}"));
+        let last =
+            number.map(|word| word.parse().ok().filter(|n| (1..=RECALL_MAX).contains(n)).ok_or_else(wrong));
+        let bad =
+            |word: &str| (ErrorCode::BadName, format!("{} is neither a group nor a person", shortened(word)));
+        let talks = match name {
+            None => Vec::new(),
+            Some(word) => talks(word).ok_or_else(|| bad(word))?,
+        };
+        Ok((talks, last.unwrap_or(Ok(RECALL_USUAL))?))
+    }
+
     /// A name, and for it all that stands behind the blank after it.
     fn private(self) -> Result<Command, Refusal> {
         let text = self.text.trim_start();
@@ -244,6 +275,17 @@ impl Arguments<'_> {
             Some(word) => Err(self.wrong(&format!("{} is too much", shortened(word)))),
         }
     }
+}
+
+/// What a word may name, what is meant first before the rest.
+fn talks(word: &str) -> Option<Vec<Talk>> {
+    let (group, person) = match (word.strip_prefix('#'), word.strip_prefix('@')) {
+        (Some(group), _) => (group.parse().ok(), None),
+        (None, Some(person)) => (None, person.parse().ok()),
+        (None, None) => (word.parse().ok(), word.parse().ok()),
+    };
+    let talks: Vec<Talk> = group.map(Talk::Group).into_iter().chain(person.map(Talk::Person)).collect();
+    (!talks.is_empty()).then_some(talks)
 }
 
 /// Help about one command, or the list of them.

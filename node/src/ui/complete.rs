@@ -83,7 +83,7 @@ fn common_prefix(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use decury_common::base::id::{Incarnation, MemberId, ViewId};
+    use decury_common::base::id::{Identity, Incarnation, MemberId, ViewId};
     use decury_common::endpoint::ViewInfo;
     use decury_common::order::OrderKind;
 
@@ -101,7 +101,7 @@ mod tests {
             user: "ann".parse().unwrap(),
             udp: "127.0.0.1:1".parse().unwrap(),
             tracker: None,
-            incarnation: Incarnation(1),
+            identity: Identity(1),
         });
         model.apply(&Event::Joined { re: None, group: "lobby".parse().unwrap(), view, current: true });
         model.apply(&Event::Groups { re: None, groups: vec![attic] });

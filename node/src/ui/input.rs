@@ -59,7 +59,7 @@ mod tests {
     use decury_common::order::OrderKind;
 
     use super::*;
-    use crate::session::FaultChange;
+    use crate::session::{FaultChange, Talk};
 
     fn parsed(line: &str) -> Command {
         parse(Line::Whole(line.as_bytes())).unwrap()
@@ -219,8 +219,28 @@ mod tests {
     }
 
     #[test]
+    fn a_history_may_name_a_group_or_a_person_and_how_much() {
+        let lobby = || Talk::Group("lobby".parse().unwrap());
+        let person = |name: &str| Talk::Person(name.parse().unwrap());
+        for (line, talks, last) in [
+            ("!h", vec![], 20),
+            ("/history 5", vec![], 5),
+            ("!h lobby", vec![lobby(), person("lobby")], 20),
+            ("!h #lobby 1000", vec![lobby()], 1000),
+            ("!h @bob 3", vec![person("bob")], 3),
+            ("!h 20 7", vec![Talk::Group("20".parse().unwrap()), person("20")], 7),
+        ] {
+            assert_eq!(parsed(line), Command::History { talks, last }, "{line}");
+        }
+        for line in ["!h 0", "!h lobby 1001", "!h lobby x", "!h lobby 5 6"] {
+            assert_eq!(refused(line.as_bytes()).0, ErrorCode::BadCommand, "{line}");
+        }
+        assert_eq!(refused(b"!h a/b").0, ErrorCode::BadName);
+    }
+
+    #[test]
     fn what_a_later_version_brings_is_refused_by_name() {
-        for line in ["!u", "/list", "!s", "!text \"a\"", "!h 5"] {
+        for line in ["!u", "/list", "!s", "!text \"a\""] {
             let (code, text) = refused(line.as_bytes());
             assert_eq!(code, ErrorCode::NotInThisVersion, "{line}");
             assert!(text.ends_with("is not in this version"), "{line}: {text}");

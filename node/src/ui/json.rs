@@ -11,7 +11,8 @@ use decury_common::endpoint::{Cause, Held, MemberStatus, Reached, VectorClock, V
 use serde::{Serialize, Serializer};
 
 use super::FrontEnd;
-use crate::session::{Event, GroupSummary, Spec};
+use crate::session::record::Past;
+use crate::session::{Event, GroupSummary, Spec, Talk};
 
 /// The front end for programs.
 #[derive(Debug)]
@@ -125,6 +126,13 @@ enum Fields<'a> {
         group: GroupName,
         waiting: Vec<Waiting>,
     },
+    History {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<GroupName>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        with: Option<UserName>,
+        messages: Vec<Remembered<'a>>,
+    },
     Fault {
         rules: Vec<String>,
     },
@@ -179,6 +187,16 @@ struct Waiting {
     waits_for: String,
 }
 
+#[derive(Serialize)]
+struct Remembered<'a> {
+    #[serde(serialize_with = "display")]
+    id: MessageId,
+    from: UserName,
+    text: Cow<'a, str>,
+    at: u64,
+    caught_up: bool,
+}
+
 fn display<S: Serializer>(value: &MessageId, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
@@ -194,8 +212,8 @@ fn as_map<S: Serializer>(clock: &VectorClock, serializer: S) -> Result<S::Ok, S:
 /// An event's name, the line it answers, and its own fields.
 fn fields(event: &Event) -> (&'static str, Option<u64>, Fields<'_>) {
     match event {
-        Event::Ready { user, udp, tracker, incarnation } => {
-            let fingerprint = incarnation.to_string();
+        Event::Ready { user, udp, tracker, identity } => {
+            let fingerprint = identity.to_string();
             ("ready", None, Fields::Ready { user: *user, udp: *udp, tracker: *tracker, fingerprint })
         }
         Event::Joined { re, group, view, current: _ } => ("joined", *re, joined(*group, view)),
@@ -230,6 +248,14 @@ fn fields(event: &Event) -> (&'static str, Option<u64>, Fields<'_>) {
         Event::Held { re, group, waiting } => {
             let waiting = waiting.iter().map(self::waiting).collect();
             ("held", *re, Fields::Held { group: *group, waiting })
+        }
+        Event::History { re, talk, messages } => {
+            let (group, with) = match *talk {
+                Talk::Group(group) => (Some(group), None),
+                Talk::Person(person) => (None, Some(person)),
+            };
+            let messages = messages.iter().map(remembered).collect();
+            ("history", *re, Fields::History { group, with, messages })
         }
         Event::Faults { re, rules } => {
             ("fault", *re, Fields::Fault { rules: rules.iter().map(Spec::to_string).collect() })
@@ -281,6 +307,11 @@ fn waiting(held: &Held) -> Waiting {
     Waiting { id: held.id, from: held.from, waits_for: held.waits_for.to_string() }
 }
 
+fn remembered(past: &Past) -> Remembered<'_> {
+    let &Past { id, from, at, caught_up, ref text } = past;
+    Remembered { id, from, text: text.safe(), at, caught_up }
+}
+
 fn group(group: &GroupSummary) -> Group {
     let &GroupSummary { name, order, members, limit } = group;
     Group { name, order: order.as_str(), members, limit }
@@ -300,7 +331,7 @@ mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
-    use decury_common::base::id::{Incarnation, MemberId, ViewId};
+    use decury_common::base::id::{Identity, Incarnation, MemberId, ViewId};
     use decury_common::endpoint::{Number, WaitsFor};
     use decury_common::order::OrderKind;
 
@@ -415,7 +446,7 @@ mod tests {
             reached(name("bob"), Reached::Direct, Some(Duration::from_micros(120))),
             reached(name("cid"), Reached::No, None),
         ];
-        let ready = |tracker| Event::Ready { user: name("ann"), udp, tracker, incarnation: ANN.incarnation };
+        let ready = |tracker| Event::Ready { user: name("ann"), udp, tracker, identity: Identity(0xa) };
         let rest = r#""members":[{"name":"ann","reached":"self","rtt_us":null},"#.to_owned()
             + r#"{"name":"bob","reached":"direct","rtt_us":120},{"name":"cid","reached":"no","rtt_us":null}]"#;
         for (event, fields) in [

@@ -10,7 +10,8 @@ use decury_common::endpoint::{Cause, Held, MemberStatus, Number, Reached, WaitsF
 use super::FrontEnd;
 use super::colour;
 use super::model::SharedModel;
-use crate::session::{Event, GroupSummary, Spec};
+use crate::session::record::Past;
+use crate::session::{Event, GroupSummary, Spec, Talk};
 
 /// The front end for people at a plain terminal, and for pipes.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Settings {
     pub colours: bool,
     /// The trackers that are tried, to be named when none answers.
     pub trackers: Vec<SocketAddr>,
+    /// A time (microseconds since 1970) as it is shown.
+    pub time: fn(u64) -> String,
 }
 
 impl<M: Write, T: Write> LineMode<M, T> {
@@ -84,6 +87,9 @@ impl<M: Write, T: Write> LineMode<M, T> {
             Event::Groups { groups, .. } => Some(groups_listed(groups)),
             Event::Members { group, members, .. } => Some(members_listed(*group, members)),
             Event::Held { group, waiting, .. } => Some(held_listed(*group, waiting)),
+            Event::History { talk, .. } => {
+                Some(format!("{}: nothing is kept of what was said", place(*talk)))
+            }
             Event::Faults { rules, .. } => Some(faults_listed(rules)),
             Event::Help { text, .. } => Some(text.clone()),
             Event::Notice { notice, .. } => Some(notice.to_string()),
@@ -96,6 +102,17 @@ impl<M: Write, T: Write> LineMode<M, T> {
             Event::Sent { .. } | Event::PrivateSent { .. } | Event::Receipt { .. } => None,
             Event::Message { .. } | Event::Private { .. } => None,
         }
+    }
+
+    /// What was said, a message a line.
+    fn history(&self, talk: Talk, messages: &[Past]) -> Option<String> {
+        let line = |past: &Past| {
+            let (time, mark) =
+                ((self.settings.time)(past.at), if past.caught_up { " (earlier)" } else { "" });
+            format!("{time} {}{mark} {}: {}", place(talk), self.speaker(past.from), past.text.safe())
+        };
+        let lines: Vec<String> = messages.iter().map(line).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
     }
 
     /// A message that is to be shown. What its author has just typed is on the screen already.
@@ -111,6 +128,7 @@ impl<M: Write, T: Write> LineMode<M, T> {
             Event::Private { from, text, .. } => {
                 Some(format!("[private] {}: {}", self.speaker(*from), text.safe()))
             }
+            Event::History { talk, messages, .. } => self.history(*talk, messages),
             _ => None,
         }
     }
@@ -149,6 +167,13 @@ impl<M: Write, T: Write> FrontEnd for LineMode<M, T> {
     fn flush(&mut self) -> io::Result<()> {
         _ = self.told.flush();
         self.messages.flush()
+    }
+}
+
+fn place(talk: Talk) -> String {
+    match talk {
+        Talk::Group(group) => format!("#{group}"),
+        Talk::Person(person) => format!("[private with {person}]"),
     }
 }
 
@@ -215,7 +240,7 @@ fn faults_listed(rules: &[Spec]) -> String {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use decury_common::base::id::{Incarnation, MemberId, MessageId, ViewId};
+    use decury_common::base::id::{Identity, Incarnation, MemberId, MessageId, ViewId};
     use decury_common::endpoint::ViewInfo;
     use decury_common::order::OrderKind;
 
@@ -229,7 +254,7 @@ mod tests {
     }
 
     fn ready(tracker: Option<SocketAddr>) -> Event {
-        Event::Ready { user: name("ann"), udp: name("10.0.0.1:5000"), tracker, incarnation: ANN.incarnation }
+        Event::Ready { user: name("ann"), udp: name("10.0.0.1:5000"), tracker, identity: Identity(0xa) }
     }
 
     fn joined(members: &[&str], current: bool) -> Event {
@@ -261,7 +286,8 @@ mod tests {
     }
 
     fn shown_with(interactive: bool, colours: bool, events: &[Event]) -> (String, String) {
-        let settings = Settings { interactive, colours, trackers: vec![name("127.0.0.1:7400")] };
+        let time = |at: u64| format!("<{at}>");
+        let settings = Settings { interactive, colours, trackers: vec![name("127.0.0.1:7400")], time };
         let (mut messages, mut told) = (Vec::new(), Vec::new());
         let mut mode = LineMode::new(&mut messages, &mut told, settings, Arc::default());
         for event in events {
@@ -319,6 +345,32 @@ mod tests {
         assert_eq!(
             shown(true, &events).0,
             "#lobby (earlier) bob: hello\n#lobby (earlier) ann: hello\n#lobby bob: and now\n"
+        );
+    }
+
+    #[test]
+    fn what_was_said_is_told_with_its_time() {
+        let past = |count, caught_up| Past {
+            id: MessageId { sender: ANN, count },
+            from: name("bob"),
+            at: 7 + count,
+            caught_up,
+            text: Text::new(Bytes::from_static(b"hello\x1b")),
+        };
+        let messages = vec![past(1, true), past(2, false)];
+        let events = [
+            Event::History { re: None, talk: Talk::Group(name("lobby")), messages },
+            Event::History { re: None, talk: Talk::Person(name("bob")), messages: vec![past(3, false)] },
+            Event::History { re: None, talk: Talk::Group(name("lobby")), messages: vec![] },
+        ];
+        assert_eq!(
+            shown(true, &events),
+            (
+                "<8> #lobby (earlier) bob: hello\u{fffd}\n<9> #lobby bob: hello\u{fffd}\n\
+                 <10> [private with bob] bob: hello\u{fffd}\n"
+                    .to_owned(),
+                "#lobby: nothing is kept of what was said\n".to_owned()
+            )
         );
     }
 

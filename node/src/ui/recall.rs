@@ -34,6 +34,11 @@ impl Recall {
         (recall, lines)
     }
 
+    /// No file: nothing is kept.
+    pub fn nowhere() -> (Recall, Vec<String>) {
+        (Recall { path: PathBuf::new(), file: None }, Vec::new())
+    }
+
     /// Keeps a line.
     pub fn add(&mut self, line: &str) {
         if line.len() > LINE_MAX || line.contains('\n') {

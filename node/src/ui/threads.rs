@@ -3,7 +3,6 @@
 
 use std::io::{self, BufRead};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -12,36 +11,13 @@ use decury_common::edge::Waker;
 
 use super::lines::{Line, LineReader};
 use super::{FrontEnd, input};
+use crate::bell::Bell;
 use crate::session::{Event, Request};
 
 /// Lines read ahead.
 const LINES: usize = 64;
 /// Events that wait to be shown. Deliveries stop at this bound, and with them, in the end, their senders.
 const EVENTS: usize = 512;
-
-/// Wakes the loop, but only one that is about to sleep: a busy loop looks by itself.
-#[derive(Debug)]
-struct Bell {
-    waker: Waker,
-    armed: AtomicBool,
-}
-
-impl Bell {
-    fn new(waker: Waker) -> Arc<Bell> {
-        Arc::new(Bell { waker, armed: AtomicBool::new(false) })
-    }
-
-    /// The loop is going to sleep. It must look once more after this call.
-    fn arm(&self) {
-        self.armed.store(true, Ordering::SeqCst);
-    }
-
-    fn ring(&self) {
-        if self.armed.swap(false, Ordering::SeqCst) {
-            self.waker.wake();
-        }
-    }
-}
 
 /// The reading thread's other end.
 #[derive(Debug)]
@@ -161,7 +137,7 @@ impl Output {
         thread::Builder::new().name("output".to_owned()).spawn(move || {
             if let Err(error) = show(front_end, &receiver, &ring) {
                 _ = failed.send(error);
-                ring.waker.wake();
+                ring.ring_anyway();
             }
         })?;
         Ok(Output { events, bell, failure })

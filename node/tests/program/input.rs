@@ -19,7 +19,7 @@ fn a_line_that_makes_no_sense_is_answered_by_its_number() {
         ("!p ann hi", "bad_command"),
         (">> bob: hi", "no_such_user"),
         ("!why", "no_current_group"),
-        ("!h 5", "not_in_this_version"),
+        ("!h 5", "no_current_group"),
     ]) {
         node.type_line(typed);
         let answer = node.answer(line);

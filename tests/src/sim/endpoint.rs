@@ -175,7 +175,10 @@ impl EndpointHost {
                     desk.record(What::Gap { group, member });
                 }
             }
-            Event::Private { from, id, payload } => desk.record(What::Heard { from, id, payload }),
+            Event::Private { from, id, payload } => {
+                desk.record(What::Heard { from, id, payload });
+                self.endpoint.accept_private(desk.now, id);
+            }
             Event::Confirmed { id, .. } => desk.record(What::Confirmed { id }),
             Event::Unconfirmed { ids, .. } => {
                 ids.into_iter().for_each(|id| desk.record(What::Unconfirmed { id }));

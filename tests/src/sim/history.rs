@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use decury_common::base::id::{GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
 use decury_common::base::time::Instant;
-use decury_common::endpoint::{VectorClock, ViewInfo};
+use decury_common::endpoint::{Known, VectorClock, ViewInfo};
 
 use super::checks::{Checks, Violation};
 use super::host::HostId;
@@ -32,7 +32,12 @@ pub enum What {
         /// The person's name.
         name: UserName,
     },
-    /// It was killed, with all that it knew.
+    /// After its start: it has a disk, on which so much is known of former runs.
+    Remembers {
+        /// The last message of each member.
+        known: Known,
+    },
+    /// It was killed, with all that it knew, but for what is on its disk.
     Killed,
     /// It asked to join a group.
     Joining {
@@ -101,6 +106,11 @@ pub enum What {
         id: MessageId,
         /// What it says.
         payload: Bytes,
+    },
+    /// It was told that what it said in private will be said again, whatever happens, until it is settled.
+    Promised {
+        /// The message.
+        id: MessageId,
     },
     /// It heard something in private.
     Heard {
@@ -256,9 +266,11 @@ impl Roster {
                 }
             }
             What::Started { .. }
+            | What::Remembers { .. }
             | What::Told { .. }
             | What::Gap { .. }
             | What::Said { .. }
+            | What::Promised { .. }
             | What::Heard { .. }
             | What::Confirmed { .. }
             | What::Unconfirmed { .. } => {}

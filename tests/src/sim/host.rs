@@ -11,6 +11,7 @@ use decury_common::base::time::Instant;
 use decury_common::endpoint::Stats;
 use decury_common::machine::{Machine, StreamId, StreamMachine, Wakeup};
 use decury_common::order::OrderKind;
+use decury_node::store::memory::Memory;
 
 use super::directory::Directory;
 use super::history::{History, What};
@@ -187,6 +188,11 @@ pub trait Program {
         Stats::default()
     }
 
+    /// What it has committed to its host's disk: all that is left when it is killed.
+    fn disk(&self) -> Option<Disk> {
+        None
+    }
+
     /// Its bounded lengths.
     fn gauges(&self) -> Vec<Gauge> {
         Vec::new()
@@ -202,8 +208,11 @@ impl Clone for Box<dyn Program> {
     }
 }
 
+/// What a host's disk holds, as far as it was committed there.
+pub type Disk = Memory;
+
 /// What a program is started with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Boot {
     /// Where.
     pub host: HostId,
@@ -215,6 +224,8 @@ pub struct Boot {
     pub seed: u64,
     /// What the host's clock shows.
     pub now: Instant,
+    /// What a former program had left on the disk.
+    pub disk: Option<Disk>,
 }
 
 /// Starts a program: at first, and again after each crash.
@@ -256,6 +267,7 @@ pub(crate) struct Host {
     pub(crate) starter: Starter,
     pub(crate) program: Option<Box<dyn Program>>,
     pub(crate) boots: u32,
+    pub(crate) disk: Option<Disk>,
     /// Arrived and not read yet.
     pub(crate) inbox: Vec<Input>,
     /// The process is stopped until then.
@@ -277,6 +289,7 @@ impl Host {
             starter,
             program: None,
             boots: 0,
+            disk: None,
             inbox: Vec::new(),
             paused_until: None,
             stalled_until: None,

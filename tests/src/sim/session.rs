@@ -1,5 +1,5 @@
-//! A host that runs a whole [`Session`], and a patient person in front of it: who types again what came to nothing,
-//! and starts the program again when the tracker did not take it in.
+//! A host that runs a whole [`Session`], a disk that takes its time, and a patient person in front of it: who types again
+//! what came to nothing, and starts the program again when the tracker did not take it in.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -7,21 +7,26 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use decury_common::base::id::{GroupName, MemberId, UserName, ViewId};
+use decury_common::base::id::{GroupName, Identity, MemberId, UserName, ViewId};
 use decury_common::base::rng::Rng;
 use decury_common::base::time::Instant;
 use decury_common::endpoint::ViewInfo;
 use decury_common::machine::{Machine, StreamMachine, Wakeup};
 use decury_common::order::OrderKind;
-use decury_node::session::{self, Config, Ending, Event, Notice, Request, Session};
+use decury_node::session::record::Place;
+use decury_node::session::{self, Config, Ending, Event, Kept, Notice, Record, Request, Session, Task};
 
+use super::checks::Violation;
 use super::history::{Delivery, What};
-use super::host::{Boot, Command, Desk, Gauge, Program, Starter};
+use super::host::{Boot, Command, Desk, Disk, Gauge, Program, Starter};
+use super::world::known;
 
 /// How long a person waits before trying again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How long a session may take to end, whoever is dead.
 const END_WITHIN: Duration = Duration::from_secs(5);
+/// How long the disk takes to commit, at most.
+const COMMIT_WITHIN: Duration = Duration::from_millis(20);
 /// Lines that wait for the session to take them.
 const TYPED_MAX: usize = 1_000;
 
@@ -37,6 +42,12 @@ struct SessionHost {
     suspect_after: Duration,
     rng: Rng,
     session: Session,
+    /// What is committed, and in how many records of this session.
+    disk: Disk,
+    committed: u64,
+    /// What is not, and when it will be.
+    writing: Vec<Record>,
+    commit_at: Option<Instant>,
     /// The session was refused; it is started again then.
     start_at: Option<Instant>,
     quitting: bool,
@@ -76,9 +87,15 @@ enum Line {
 
 impl SessionHost {
     fn new(boot: Boot, trackers: Vec<SocketAddr>, suspect_after: Duration) -> SessionHost {
-        let rng = Rng::from_seed(boot.seed);
+        let mut rng = Rng::from_seed(boot.seed);
+        let disk = boot.disk.clone().unwrap_or_else(|| Disk::new(boot.name, Identity(rng.bits())));
         SessionHost {
-            session: start(&boot, &trackers, suspect_after),
+            session: start(&boot, &disk, &trackers, suspect_after),
+            wishes: wishes(&disk),
+            disk,
+            committed: 0,
+            writing: Vec::new(),
+            commit_at: None,
             trackers,
             suspect_after,
             rng,
@@ -87,11 +104,40 @@ impl SessionHost {
             told_to_end: None,
             now: boot.now,
             boot,
-            wishes: BTreeMap::new(),
             typed: VecDeque::new(),
             unanswered: BTreeMap::new(),
             lines: 0,
         }
+    }
+
+    /// The disk takes what is to be kept, and commits it some time. (Nobody asks it anything.)
+    /// Whether it has.
+    fn keep(&mut self, desk: &mut Desk<'_>) -> bool {
+        while let Some(task) = self.session.poll_task() {
+            let Task::Keep(record) = task else { continue };
+            if let Record::Written { to, id, text } = &record {
+                desk.record(What::Said { to: *to, id: *id, payload: text.clone() });
+            }
+            self.writing.push(record);
+        }
+        if self.writing.is_empty() {
+            return false;
+        }
+        let within = if self.rng.chance(1, 2) { Duration::ZERO } else { COMMIT_WITHIN };
+        let commit_at = *self.commit_at.get_or_insert(desk.now + self.rng.between(Duration::ZERO, within));
+        if commit_at > desk.now {
+            return false;
+        }
+        self.commit_at = None;
+        for record in std::mem::take(&mut self.writing) {
+            self.committed += 1;
+            if !self.disk.keep(desk.now.as_micros(), record.clone()) {
+                let what = format!("{} keeps it a second time: {record:?}", desk.host);
+                desk.history.violate(Violation { at: desk.world_now, promise: "kept once", what });
+            }
+        }
+        self.session.handle_kept(desk.now, Kept::Stored(self.committed));
+        true
     }
 
     fn type_line(&mut self, line: Line) {
@@ -175,6 +221,11 @@ impl SessionHost {
                 self.on_notice(notice, desk);
             }
             Event::Error { id: Some(id), .. } => desk.record(What::Unconfirmed { id }),
+            Event::Error { re: None, .. } => {
+                // The return to some group may have come to nothing.
+                let lost = self.wishes.values_mut().filter(|wish| wish.wanted && wish.member.is_none());
+                lost.for_each(|wish| _ = wish.again_at.get_or_insert(desk.now + TRY_AGAIN));
+            }
             Event::Error { re, .. } => {
                 if let Some(Line::Join(group, _)) = self.answered(re)
                     && let Some(wish) = self.wishes.get_mut(&group)
@@ -187,13 +238,13 @@ impl SessionHost {
             | Event::Members { re, .. }
             | Event::Held { re, .. }
             | Event::Faults { re, .. }
+            | Event::History { re, .. }
             | Event::Help { re, .. } => {
                 self.answered(re);
             }
-            Event::PrivateSent { re, to, id } => {
-                if let Some(Line::Write(_, payload)) = self.answered(re) {
-                    desk.record(What::Said { to, id, payload });
-                }
+            Event::PrivateSent { re, id, .. } => {
+                self.answered(re);
+                desk.record(What::Promised { id });
             }
             Event::Private { from, id, text, .. } => {
                 let payload = Bytes::from(text.safe().into_owned());
@@ -271,18 +322,33 @@ impl SessionHost {
         desk.record(What::Killed);
         self.boot.incarnation.0 = self.rng.bits();
         (self.boot.seed, self.boot.now) = (self.rng.bits(), desk.now);
-        self.session = start(&self.boot, &self.trackers, self.suspect_after);
+        self.session = start(&self.boot, &self.disk, &self.trackers, self.suspect_after);
+        (self.committed, self.commit_at) = (0, None);
+        self.writing.clear();
         let Boot { incarnation, name, .. } = self.boot;
         desk.record(What::Started { incarnation, name });
+        desk.record(What::Remembers { known: known(&self.disk) });
         self.unanswered.clear();
         self.typed.clear();
+        for (group, wish) in wishes(&self.disk) {
+            self.wishes.entry(group).or_insert(wish);
+        }
         for wish in self.wishes.values_mut() {
             (wish.member, wish.again_at) = (None, Some(desk.now));
         }
     }
 }
 
-fn start(boot: &Boot, trackers: &[SocketAddr], suspect_after: Duration) -> Session {
+/// A person whose program returns to groups wishes to be there.
+fn wishes(disk: &Disk) -> BTreeMap<GroupName, Wish> {
+    let wish = |place: Place| {
+        let Place { group, order, .. } = place;
+        (group, Wish { order, wanted: true, member: None, again_at: None, in_haste: false })
+    };
+    disk.restored().groups.into_iter().map(wish).collect()
+}
+
+fn start(boot: &Boot, disk: &Disk, trackers: &[SocketAddr], suspect_after: Duration) -> Session {
     let config = Config {
         name: boot.name,
         incarnation: boot.incarnation,
@@ -293,7 +359,7 @@ fn start(boot: &Boot, trackers: &[SocketAddr], suspect_after: Duration) -> Sessi
         faults: Vec::new(),
         patient: true,
     };
-    Session::new(config, boot.now)
+    Session::new(config, disk.restored(), boot.now)
 }
 
 impl Program for SessionHost {
@@ -348,18 +414,26 @@ impl Program for SessionHost {
         let some = self.hear(desk);
         self.try_again(desk);
         self.submit(desk);
-        some
+        let committed = self.keep(desk);
+        let more = self.hear(desk);
+        self.keep(desk) || committed || some || more
     }
 
     fn has_ended(&self) -> bool {
-        self.quitting && self.session.ended().is_some()
+        let done = !self.session.has_events() && self.writing.is_empty();
+        self.quitting && self.session.ended().is_some() && done
+    }
+
+    fn disk(&self) -> Option<Disk> {
+        Some(self.disk.clone())
     }
 
     fn wakeup(&self) -> Option<Wakeup> {
         let again = self.wishes.values().filter_map(|wish| wish.again_at).min();
         let again = again.map(|at| Wakeup { at, reason: "the person types again" });
         let start = self.start_at.map(|at| Wakeup { at, reason: "the person starts again" });
-        Wakeup::earliest(again, start)
+        let commit = self.commit_at.map(|at| Wakeup { at, reason: "the disk commits" });
+        [again, start, commit].into_iter().fold(None, Wakeup::earliest)
     }
 
     fn wants(&self, group: GroupName) -> bool {

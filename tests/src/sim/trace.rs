@@ -100,6 +100,9 @@ impl Trace {
                 self.names.started(host, *incarnation);
                 self.line(record.at, format_args!("{host} STARTS as {incarnation}"));
             }
+            What::Remembers { known } => {
+                self.line(record.at, format_args!("{host} remembers {} members' messages", known.len()));
+            }
             What::Killed => self.line(record.at, format_args!("{host} IS KILLED")),
             What::Joining { group, member } => {
                 self.line(record.at, format_args!("{host} joins {group} as {member}"));
@@ -129,6 +132,7 @@ impl Trace {
                 let size = payload.len();
                 self.line(record.at, format_args!("{host} says {id} to {to} ({size} bytes)"));
             }
+            What::Promised { id } => self.line(record.at, format_args!("{host} is promised {id}")),
             What::Heard { id, .. } => self.line(record.at, format_args!("{host} hears {id}")),
             What::Confirmed { id } => self.line(record.at, format_args!("{host} knows {id} confirmed")),
             What::Unconfirmed { id } => self.line(record.at, format_args!("{host} gives {id} up")),

@@ -5,14 +5,14 @@ use std::time::Duration;
 use decury_common::base::id::{GroupName, Incarnation};
 use decury_common::base::rng::Rng;
 use decury_common::base::time::Instant;
-use decury_common::endpoint::Stats;
+use decury_common::endpoint::{Known, Stats};
 use decury_common::machine::Wakeup;
 use decury_common::order::OrderKind;
 
 use super::checks::Violation;
 use super::directory::Directory;
 use super::history::{History, What};
-use super::host::{Boot, Command, Desk, Habits, Host, HostId, Input, Program, Starter};
+use super::host::{Boot, Command, Desk, Disk, Habits, Host, HostId, Input, Program, Starter};
 use super::network::{Network, Rule, RuleId};
 use super::payload::payload;
 use super::tcp::Effects;
@@ -144,17 +144,21 @@ impl World {
             return;
         }
         let name = host.name;
-        let boot = Boot { host: id, name, incarnation, seed, now: host.habits.clock.local(now) };
+        let disk = host.disk.take();
+        let boot = Boot { host: id, name, incarnation, seed, now: host.habits.clock.local(now), disk };
+        let remembers = boot.disk.as_ref().map(|disk| What::Remembers { known: known(disk) });
         host.program = Some((host.starter)(boot));
         host.boots += 1;
         self.history.record(now, id, What::Started { incarnation, name });
+        remembers.into_iter().for_each(|what| self.history.record(now, id, what));
         self.turn(id);
     }
 
     /// Kills a host's program (kill -9): all that it knew is gone. What its kernel has taken still leaves.
     pub fn kill(&mut self, id: HostId) {
         let host = &mut self.hosts[id.0];
-        if host.program.take().is_some() {
+        if let Some(program) = host.program.take() {
+            host.disk = program.disk();
             host.inbox.clear();
             (host.paused_until, host.stalled_until, host.due) = (None, None, None);
             self.history.record(self.now, id, What::Killed);
@@ -458,6 +462,11 @@ impl World {
         };
         self.hosts.iter().map(status).collect()
     }
+}
+
+/// Of each member the last message that a disk knows.
+pub(super) fn known(disk: &Disk) -> Known {
+    disk.restored().known.into_values().flatten().collect()
 }
 
 /// A program reads something.

@@ -138,8 +138,7 @@ fn a_node_that_was_killed_comes_back_within_seconds_and_replaces_its_former_self
     // Not waited for: while it dies, it has its directory and its name.
     cid.signal("KILL");
     let mut cid = world.node("cid", &["--tracker", &tracker.address]);
-    let line = cid.types("!j lobby");
-    assert_eq!(cid.answer(line)["event"], "joined");
+    cid.event("its return", |event| event["event"] == "joined" && event["group"] == "lobby");
     assert!(killed.elapsed() < Duration::from_secs(10), "it took {:?}", killed.elapsed());
     cid.types("after");
     for node in [&ann, &bob, &cid] {

@@ -72,8 +72,26 @@ impl World {
     /// A node that has been started: it talks over loopback unless told otherwise, and a second one of that name has
     /// the same data.
     pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> Node {
-        let mut command = program("node");
-        command.args(["--name", name, "--data"]).arg(self.data(name));
+        self.start_in(name, name, arguments)
+    }
+
+    /// One whose data is that of somebody else's name.
+    pub(crate) fn start_in(&self, data: &str, name: &str, arguments: &[&str]) -> Node {
+        self.start_as(program("node"), data, name, arguments)
+    }
+
+    /// One that ignores a signal from its start on.
+    pub(crate) fn start_deaf_to(&self, signal: &str, name: &str, arguments: &[&str]) -> Node {
+        let node = program("node");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' \"$0\"; exec \"$@\"", signal]).arg(node.get_program());
+        node.get_envs().for_each(|(variable, _)| _ = shell.env_remove(variable));
+        self.start_as(shell, name, name, arguments)
+    }
+
+    fn start_as(&self, mut command: Command, data: &str, name: &str, arguments: &[&str]) -> Node {
+        let directory = if data == ":memory:" { PathBuf::from(data) } else { self.data(data) };
+        command.args(["--name", name, "--data"]).arg(directory);
         for (option, value) in [("--bind", "127.0.0.1:0"), ("--suspect-after", "1s")] {
             if !arguments.contains(&option) {
                 command.args([option, value]);
@@ -150,6 +168,10 @@ impl Node {
 
     pub(crate) fn signal(&self, name: &str) {
         process::signal(self.process.id(), name);
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Nobody reads what it says while the result lives.

@@ -11,6 +11,7 @@ mod groups;
 mod hostile;
 mod lab;
 mod private;
+mod store;
 mod talk;
 mod terminal;
 mod text;

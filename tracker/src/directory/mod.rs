@@ -17,7 +17,7 @@ pub use command::{Action, Command, Outcome, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use decury_common::base::id::{GroupId, GroupName, Incarnation, UserName};
+use decury_common::base::id::{GroupId, GroupName, Identity, Incarnation, UserName};
 use decury_common::base::limits::{GROUPS_MAX, LISTING_MAX, MEMBERS_MAX};
 use decury_common::order::OrderKind;
 use decury_common::wire::membership::Addresses;
@@ -40,6 +40,9 @@ struct User {
     session: SessionId,
     connected: bool,
     incarnation: Incarnation,
+    identity: Identity,
+    /// The running node that this one has taken the name from, being the same person's.
+    superseded: Option<Incarnation>,
     addresses: Addresses,
     /// The groups in which it has a place.
     groups: BTreeSet<GroupName>,
@@ -120,7 +123,8 @@ impl Directory {
     }
 
     fn sign_in(&mut self, session: SessionId, sign_in: SignIn) -> Outcome {
-        let SignIn { name, incarnation, addresses, groups } = sign_in;
+        let SignIn { name, incarnation, identity, addresses, groups } = sign_in;
+        let mut superseded = None;
         let mut outcome = Outcome::of(Ok(Answer::Done));
         if let Some(user) = self.users.get_mut(&name) {
             outcome.replaced = Some(user.session);
@@ -133,8 +137,14 @@ impl Directory {
                 void.into_iter().for_each(|group| self.remove_place(name, group));
                 return outcome;
             }
-            if user.connected {
+            // A restarted node of the same person comes in though its former connection may look open; but not the
+            // former one, should both run.
+            if user.connected && (user.identity != identity || user.superseded == Some(incarnation)) {
                 return Outcome::of(Err(Refusal::NameTaken));
+            }
+            if user.connected {
+                superseded = Some(user.incarnation);
+                outcome.notices = self.gone(name);
             }
             self.remove_user(name);
         }
@@ -144,7 +154,8 @@ impl Directory {
         if self.names.len() < NAMES_MAX {
             self.names.insert(name);
         }
-        let user = User { session, connected: true, incarnation, addresses, groups: BTreeSet::new() };
+        let groups = BTreeSet::new();
+        let user = User { session, connected: true, incarnation, identity, superseded, addresses, groups };
         self.users.insert(name, user);
         self.sessions.insert(session, name);
         outcome

@@ -28,12 +28,23 @@ impl World {
         self.directory.apply(Command { session: SessionId(session), action })
     }
 
-    /// Signs the node `node` in on connection `session`.
+    /// Signs the node `node` in on connection `session`; each is another person's.
     fn sign_in(&mut self, session: u64, name: &str, node: u64, groups: &[&str]) -> Outcome {
+        self.sign_in_of(Identity(node), session, name, node, groups)
+    }
+
+    fn sign_in_of(
+        &mut self,
+        identity: Identity,
+        session: u64,
+        name: &str,
+        node: u64,
+        groups: &[&str],
+    ) -> Outcome {
         let groups = groups.iter().map(|name| group(name)).collect();
         let addresses = [([127, 0, 0, 1], 7000 + u16::try_from(node).unwrap()).into()].into_iter().collect();
         let (name, incarnation) = (user(name), Incarnation(node));
-        self.apply(session, Action::SignIn(SignIn { name, incarnation, addresses, groups }))
+        self.apply(session, Action::SignIn(SignIn { name, incarnation, identity, addresses, groups }))
     }
 
     /// Signs people in whose connection and node have the numbers 1, 2, ...
@@ -393,4 +404,21 @@ fn the_same_commands_lead_to_the_same_directory() {
         (outcomes, world.directory)
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn a_restarted_node_of_the_same_person_comes_in_while_its_former_connection_looks_open() {
+    let mut world = World::with(&[]);
+    world.sign_in_of(Identity(7), 1, "ann", 1, &[]);
+    world.sign_in(2, "bob", 2, &[]);
+    world.join(1, "lobby").unwrap();
+    world.join(2, "lobby").unwrap();
+    let again = world.sign_in_of(Identity(7), 3, "ann", 3, &[]);
+    assert_eq!((again.result, again.replaced), (Ok(Answer::Done), Some(SessionId(1))));
+    let gone = Notice::MemberGone { group: group("lobby"), incarnation: Incarnation(1) };
+    assert_eq!(again.notices, [(SessionId(2), gone)]);
+    // Should the former one still run, it does not get the name back while this one has it.
+    let former = world.sign_in_of(Identity(7), 4, "ann", 1, &[]);
+    assert_eq!(former.result, Err(Refusal::NameTaken));
+    assert_eq!(world.sign_in_of(Identity(8), 5, "ann", 5, &[]).result, Err(Refusal::NameTaken));
 }

@@ -1,4 +1,4 @@
-use decury_common::base::id::{GroupName, Incarnation};
+use decury_common::base::id::{GroupName, Identity, Incarnation};
 use decury_common::base::list::List;
 use decury_common::order::OrderKind;
 use decury_common::wire::tracker::{GroupReport, Joined, Notice};
@@ -30,7 +30,8 @@ fn group(name: &str) -> GroupName {
 fn sign_in_of(name: &str, node: u64) -> Request {
     let addresses = [SocketAddr::from(([10, 0, 0, 1], 7000))].into_iter().collect();
     let name = name.parse().unwrap();
-    Request::SignIn(SignIn { name, incarnation: Incarnation(node), addresses, groups: List::new() })
+    let (incarnation, identity) = (Incarnation(node), Identity(node));
+    Request::SignIn(SignIn { name, incarnation, identity, addresses, groups: List::new() })
 }
 
 impl World {

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use decury_common::base::id::Incarnation;
+use decury_common::base::id::{Identity, Incarnation};
 use decury_common::base::list::List;
 use decury_common::wire::stream::{self, FrameReader};
 use decury_common::wire::tracker::{Answer, Asked, Joined, Refusal, Request, SignIn, Told};
@@ -160,6 +160,6 @@ pub(crate) fn asked(body: Request) -> Vec<u8> {
 
 pub(crate) fn sign_in(name: &str, node: u64) -> Request {
     let addresses = [SocketAddr::from(([127, 0, 0, 1], 9))].into_iter().collect();
-    let (name, incarnation) = (name.parse().unwrap(), Incarnation(node));
-    Request::SignIn(SignIn { name, incarnation, addresses, groups: List::new() })
+    let (name, incarnation, identity) = (name.parse().unwrap(), Incarnation(node), Identity(node));
+    Request::SignIn(SignIn { name, incarnation, identity, addresses, groups: List::new() })
 }

@@ -1,5 +1,5 @@
 use super::net::{CALM, Net, ROUGH, Rules, ms};
-use crate::base::limits::{MESSAGE_MAX, RING_SLOTS, WINDOW_BYTES, WINDOW_SLOTS};
+use crate::base::limits::{PAYLOAD_MAX, RING_SLOTS, WINDOW_BYTES, WINDOW_SLOTS};
 use crate::base::rng::Rng;
 
 fn all_got(net: &Net, messages: usize) -> bool {
@@ -11,7 +11,7 @@ fn mixed(seed: u64, net: &mut Net, each: usize) -> Vec<Vec<usize>> {
     let mut rng = Rng::from_seed(seed ^ 0xfeed);
     let members = net.nodes.len();
     let mut length = || match rng.below(20) {
-        0 => rng.below(MESSAGE_MAX as u64 + 1) as usize,
+        0 => rng.below(PAYLOAD_MAX as u64 + 1) as usize,
         1..4 => rng.below(5_000) as usize,
         _ => rng.below(200) as usize,
     };
@@ -101,8 +101,8 @@ fn one_percent_loss_costs_little_more_than_what_was_lost() {
 #[test]
 fn a_silent_receiver_closes_the_window_and_a_largest_message_fits_an_empty_one() {
     let mut net = Net::new(1, 3, CALM);
-    assert!(net.nodes[0].multicast.can_send(MESSAGE_MAX));
-    assert!(!net.nodes[0].multicast.can_send(MESSAGE_MAX + 1));
+    assert!(net.nodes[0].multicast.can_send(PAYLOAD_MAX));
+    assert!(!net.nodes[0].multicast.can_send(PAYLOAD_MAX + 1));
     net.nodes[2].dead = true;
     net.say(0, [10; 2 * WINDOW_SLOTS]);
     net.run_for(ms(5_000));
@@ -111,9 +111,9 @@ fn a_silent_receiver_closes_the_window_and_a_largest_message_fits_an_empty_one()
 
     let mut net = Net::new(1, 3, CALM);
     net.nodes[2].dead = true;
-    net.say(0, [MESSAGE_MAX; 10]);
+    net.say(0, [PAYLOAD_MAX; 10]);
     net.run_for(ms(5_000));
-    assert_eq!(net.nodes[1].got.len(), WINDOW_BYTES / MESSAGE_MAX);
+    assert_eq!(net.nodes[1].got.len(), WINDOW_BYTES / PAYLOAD_MAX);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_dead_sender_is_repaired_by_a_holder() {
     for suspected in [true, false] {
         let mut net = Net::new(1, 4, CALM);
         net.cut = vec![(0, 2)];
-        net.say(0, [64, MESSAGE_MAX, 64]);
+        net.say(0, [64, PAYLOAD_MAX, 64]);
         net.run_for(ms(40));
         net.nodes[0].dead = true;
         if suspected {

@@ -1,5 +1,6 @@
 mod ending;
 mod groups;
+mod keeping;
 mod lab;
 mod private;
 mod world;

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use decury_common::base::id::{GroupName, Incarnation};
+use decury_common::base::id::{GroupName, Identity, Incarnation};
 use decury_common::base::time::Instant;
 use decury_common::machine::{Machine as _, StreamAction, StreamId, StreamMachine as _, Wakeup};
 use decury_tracker::server::{self, Server};
 
-use crate::session::{Command, Config, Event, FaultChange, Request, Session};
+use crate::session::{Command, Config, Event, FaultChange, Kept, Request, Session, Talk, Task};
+use crate::store::memory::Memory;
 
 /// How long a datagram is under way.
 const DELAY: Duration = Duration::from_millis(1);
@@ -30,6 +31,12 @@ pub(super) struct World {
 
 pub(super) struct Node {
     pub(super) session: Session,
+    name: String,
+    /// What it has kept, and how many records that are.
+    pub(super) memory: Memory,
+    records: u64,
+    /// What it wants kept is kept.
+    pub(super) keeps: bool,
     /// All it has said.
     pub(super) events: Vec<Event>,
     /// It neither hears nor acts.
@@ -64,6 +71,11 @@ fn command(line: &str) -> Command {
         }
         (Some("!w"), Some(group)) => Command::Switch { group },
         (Some("!e"), group) => Command::Leave { group },
+        (Some("!h"), group) => {
+            let person = line[2..].trim().strip_prefix('@').map(|name| Talk::Person(name.parse().unwrap()));
+            let talks = person.or(group.map(Talk::Group)).into_iter().collect();
+            Command::History { talks, last: 20 }
+        }
         (Some("!why"), group) => Command::Why { group },
         (Some("!lm"), group) => Command::Members { group },
         (Some("!g"), None) => Command::Groups,
@@ -111,8 +123,21 @@ impl World {
 
     /// One with faults from the start.
     pub(super) fn add_in_lab(&mut self, name: &str, patient: bool, faults: &[&str]) -> usize {
+        let memory = Memory::new(name.parse().unwrap(), Identity(self.nodes.len() as u64 + 100));
+        self.add_with(name, patient, faults, memory)
+    }
+
+    fn add_with(&mut self, name: &str, patient: bool, faults: &[&str], memory: Memory) -> usize {
         let node = self.nodes.len();
-        let config = Config {
+        let config = self.config(node, name, patient, faults);
+        let session = Session::new(config, memory.restored(), self.now);
+        let (name, records, keeps, asleep, lines) = (name.to_owned(), 0, true, false, 0);
+        self.nodes.push(Node { session, name, memory, records, keeps, events: Vec::new(), asleep, lines });
+        node
+    }
+
+    fn config(&self, node: usize, name: &str, patient: bool, faults: &[&str]) -> Config {
+        Config {
             name: name.parse().unwrap(),
             incarnation: Incarnation(node as u64 + 1),
             addresses: [address(node)].into_iter().collect(),
@@ -121,10 +146,13 @@ impl World {
             seed: node as u64,
             faults: faults.iter().map(|fault| fault.parse().unwrap()).collect(),
             patient,
-        };
-        let session = Session::new(config, self.now);
-        self.nodes.push(Node { session, events: Vec::new(), asleep: false, lines: 0 });
-        node
+        }
+    }
+
+    /// A node of that one's person, with what that one had kept. It has not signed in yet.
+    pub(super) fn restart(&mut self, former: usize) -> usize {
+        let (name, memory) = (self.nodes[former].name.clone(), self.nodes[former].memory.clone());
+        self.add_with(&name, true, &[], memory)
     }
 
     pub(super) fn start_tracker(&mut self) {
@@ -259,7 +287,7 @@ impl World {
             busy = true;
             self.nodes[node].events.push(event);
         }
-        busy
+        busy | self.nodes[node].keep(now)
     }
 
     fn ends_of(&self, node: usize) -> impl Iterator<Item = (StreamId, StreamId)> {
@@ -316,6 +344,26 @@ impl World {
 }
 
 impl Node {
+    /// Keeps what it wants kept.
+    fn keep(&mut self, now: Instant) -> bool {
+        let mut busy = false;
+        while self.keeps
+            && let Some(task) = self.session.poll_task()
+        {
+            busy = true;
+            let kept = match task {
+                Task::Keep(record) => {
+                    assert!(self.memory.keep(now.as_micros(), record.clone()), "kept twice: {record:?}");
+                    self.records += 1;
+                    Kept::Stored(self.records)
+                }
+                Task::Recall(recall) => Kept::Recalled(self.memory.recall(&recall)),
+            };
+            self.session.handle_kept(now, kept);
+        }
+        busy
+    }
+
     fn wakeup(&self) -> Option<Wakeup> {
         Wakeup::earliest(self.session.poll_timeout(), self.session.poll_stream_timeout())
     }
@@ -341,6 +389,7 @@ pub(super) fn answered(event: &Event) -> Option<u64> {
         | Event::Groups { re, .. }
         | Event::Members { re, .. }
         | Event::Held { re, .. }
+        | Event::History { re, .. }
         | Event::Faults { re, .. }
         | Event::Help { re, .. }
         | Event::Notice { re, .. }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use decury_common::base::id::{GroupName, Incarnation, UserName};
+use decury_common::base::id::{GroupName, Identity, Incarnation, UserName};
 use decury_common::order::OrderKind;
 use decury_common::wire::membership::Addresses;
 use decury_common::wire::stream::StreamError;
@@ -18,6 +18,8 @@ pub struct Config {
     pub name: UserName,
     /// This running node.
     pub incarnation: Incarnation,
+    /// The person's number.
+    pub identity: Identity,
     /// Where the node's UDP socket can be reached.
     pub addresses: Addresses,
     /// The seed of its back-offs.

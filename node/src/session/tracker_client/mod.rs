@@ -390,9 +390,10 @@ impl StreamMachine for TrackerClient {
             unanswered: VecDeque::new(),
         });
         self.actions.push_back(StreamAction::Write { stream, bytes: vec![stream::VERSION] });
-        let Config { name, incarnation, .. } = self.config;
+        let Config { name, incarnation, identity, .. } = self.config;
         let groups = self.reports.keys().copied().collect();
-        let sign_in = SignIn { name, incarnation, addresses: self.config.addresses.clone(), groups };
+        let addresses = self.config.addresses.clone();
+        let sign_in = SignIn { name, incarnation, identity, addresses, groups };
         let number = self.number();
         self.send(now, number, Request::SignIn(sign_in));
     }

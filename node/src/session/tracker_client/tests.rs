@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use decury_common::base::id::{GroupId, Incarnation, UserName};
+use decury_common::base::id::{GroupId, Identity, Incarnation, UserName};
 use decury_common::order::OrderKind;
 use decury_common::wire::stream::StreamError;
 use decury_common::wire::tracker::Peer;
@@ -25,7 +25,8 @@ fn join(name: &str) -> Ask {
 
 fn client(name: &str, node: u64, trackers: &[SocketAddr], now: Instant) -> TrackerClient {
     let (name, incarnation, trackers) = (name.parse().unwrap(), Incarnation(node), trackers.to_vec());
-    TrackerClient::new(Config { trackers, name, incarnation, addresses: Default::default(), seed: node }, now)
+    let (identity, addresses) = (Identity(node), Default::default());
+    TrackerClient::new(Config { trackers, name, incarnation, identity, addresses, seed: node }, now)
 }
 
 /// Clients and trackers, with a network that loses nothing and takes no time.

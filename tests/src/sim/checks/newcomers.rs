@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use decury_common::base::id::{Incarnation, MemberId, MessageId, ViewId};
 use decury_common::base::limits::HISTORY_MAX;
 use decury_common::base::time::Instant;
-use decury_common::endpoint::ViewInfo;
+use decury_common::endpoint::{Known, ViewInfo};
 
 use super::{Check, Verdict};
 use crate::sim::endpoint::HISTORY;
 use crate::sim::history::{Record, Roster, Stay, What};
+use crate::sim::host::HostId;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Newcomers {
@@ -19,6 +20,10 @@ pub(super) struct Newcomers {
     /// What those who came into a view from a former one had in their logs then.
     before: BTreeMap<(ViewId, MemberId), Vec<MessageId>>,
     newcomers: BTreeMap<MemberId, Newcomer>,
+    /// What each node knew from its disk when it started.
+    remembered: BTreeMap<Incarnation, Known>,
+    /// Who runs at each host.
+    running: BTreeMap<HostId, Incarnation>,
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +50,12 @@ impl Check for Newcomers {
 
     fn observe(&mut self, record: &Record, _before: &Roster) -> Verdict {
         match &record.what {
+            What::Started { incarnation, .. } => _ = self.running.insert(record.host, *incarnation),
+            What::Remembers { known } => {
+                if let Some(node) = self.running.get(&record.host) {
+                    self.remembered.insert(*node, known.clone());
+                }
+            }
             What::View { member, view, first: true, .. } => {
                 let newcomer = Newcomer { view: view.clone(), told: Vec::new(), gap: false, then: None };
                 self.newcomers.insert(*member, newcomer);
@@ -123,7 +134,7 @@ impl Newcomers {
                 let last = &log[log.len() - limit.min(log.len())..];
                 // Who was there before knows more than it was told this time: only the end is certain.
                 let rest = self.without_known(member, last, told);
-                rest.is_some_and(|rest| rest == 0 || teller.join > 0)
+                rest.is_some_and(|rest| rest == 0 || self.was_there_before(*teller))
             })
         };
         if told.is_empty() && (*gap || (then.is_none() && !alive) || matches!(then, Some((Then::Leaving, _))))
@@ -149,13 +160,20 @@ impl Newcomers {
         Some(told.count())
     }
 
+    fn was_there_before(&self, member: MemberId) -> bool {
+        member.join > 0 || self.remembered.contains_key(&member.incarnation)
+    }
+
     fn knew(&self, member: MemberId, id: MessageId) -> bool {
         let Incarnation(node) = member.incarnation;
-        (0..member.join).any(|join| {
-            let former = MemberId { incarnation: Incarnation(node), join };
-            let log = self.logs.get(&former).into_iter().flatten();
-            log.into_iter().any(|known| known.sender == id.sender && known.count >= id.count)
-        })
+        let last = self.remembered.get(&member.incarnation).and_then(|known| known.get(&id.sender));
+        let remembers = last.is_some_and(|last| *last >= id.count);
+        remembers
+            || (0..member.join).any(|join| {
+                let former = MemberId { incarnation: Incarnation(node), join };
+                let log = self.logs.get(&former).into_iter().flatten();
+                log.into_iter().any(|known| known.sender == id.sender && known.count >= id.count)
+            })
     }
 }
 

@@ -14,7 +14,12 @@ use crate::sim::host::HostId;
 pub(super) struct Private {
     /// Who runs where now, and under which name.
     running: BTreeMap<HostId, Incarnation>,
-    names: BTreeMap<Incarnation, UserName>,
+    /// Of each run, whose it was, and where.
+    runs: BTreeMap<Incarnation, (UserName, HostId)>,
+    /// Hosts with a disk: what one run there has said, a later one says again until it is confirmed or given up.
+    keepers: BTreeSet<HostId>,
+    /// What was said, and is said again by later runs.
+    promised: BTreeSet<MessageId>,
     said: BTreeMap<MessageId, Said>,
     /// What was said and is neither confirmed nor given up.
     open: BTreeSet<MessageId>,
@@ -34,11 +39,25 @@ struct Said {
 impl Private {
     /// Whether every message has been confirmed, or given up, or its sender is gone.
     pub(super) fn is_settled(&self) -> bool {
-        self.open.iter().all(|id| !self.is_running(id.sender.incarnation))
+        !self.open.iter().any(|id| self.must_settle(*id))
+    }
+
+    /// Whether somebody is there who cares for it: the run that said it; or a later one, if its receiver is there too.
+    fn must_settle(&self, id: MessageId) -> bool {
+        let Some((_, host)) = self.runs.get(&id.sender.incarnation) else { return false };
+        let is_there = |to| self.running.keys().any(|host| self.name_at(*host) == Some(to));
+        let kept = self.keepers.contains(host) && self.promised.contains(&id);
+        let later = self.running.contains_key(host) && kept;
+        self.is_running(id.sender.incarnation)
+            || (later && self.said.get(&id).is_some_and(|said| is_there(said.to)))
+    }
+
+    fn name_of(&self, node: Incarnation) -> Option<UserName> {
+        self.runs.get(&node).map(|run| run.0)
     }
 
     fn name_at(&self, host: HostId) -> Option<UserName> {
-        self.names.get(self.running.get(&host)?).copied()
+        self.name_of(*self.running.get(&host)?)
     }
 
     fn is_running(&self, incarnation: Incarnation) -> bool {
@@ -56,13 +75,22 @@ impl Private {
             }
             Some(_) => {}
         }
-        if self.names.get(&id.sender.incarnation) != Some(&from) {
+        if self.name_of(id.sender.incarnation) != Some(from) {
             return Err(format!("{host} heard {id} as from {from}"));
         }
+        // What a former run had said passes through the same conversation, under its own name.
         match self.heard.insert(id.sender, id.count).unwrap_or(0) {
-            last if id.count == last + 1 => Ok(()),
+            last if last < id.count && self.said_between(id.sender, last, id.count).is_none() => Ok(()),
             last => Err(format!("{host} heard {id} after number {last} of the same conversation")),
         }
+    }
+}
+
+impl Private {
+    /// Something that was said in a conversation between two others of its messages.
+    fn said_between(&self, sender: MemberId, after: u64, before: u64) -> Option<MessageId> {
+        let first = MessageId { sender, count: after + 1 };
+        self.said.range(first..MessageId { sender, count: before }).next().map(|(id, _)| *id)
     }
 }
 
@@ -75,22 +103,26 @@ impl Check for Private {
         match &record.what {
             What::Started { incarnation, name } => {
                 self.running.insert(record.host, *incarnation);
-                self.names.insert(*incarnation, *name);
+                self.runs.insert(*incarnation, (*name, record.host));
             }
+            What::Remembers { .. } => _ = self.keepers.insert(record.host),
             What::Killed => {
                 self.running.remove(&record.host);
             }
             What::Said { to, id, payload } => {
                 self.open.insert(*id);
-                let node = self.running.values().find(|node| self.names.get(node) == Some(to)).copied();
+                let node = self.running.values().find(|node| self.name_of(**node) == Some(*to)).copied();
                 if self.said.insert(*id, Said { to: *to, node, payload: payload.clone() }).is_some() {
                     return Err(format!("the id {id} was given to two messages"));
                 }
             }
+            What::Promised { id } => _ = self.promised.insert(*id),
             What::Heard { from, id, payload } => return self.heard(record.host, *from, *id, payload),
             What::Confirmed { id } => {
                 self.confirmed.insert(*id);
-                if !self.open.remove(id) {
+                // A later run may not know that it was confirmed, or given up at an end.
+                let is_former = self.said.contains_key(id) && !self.is_running(id.sender.incarnation);
+                if !self.open.remove(id) && !is_former {
                     return Err(format!("{id} is confirmed, and was not waited for"));
                 }
             }
@@ -110,7 +142,7 @@ impl Check for Private {
                 return Err(format!("{id} was confirmed, and {to} has not heard it"));
             }
         }
-        match self.open.iter().find(|id| self.is_running(id.sender.incarnation)) {
+        match self.open.iter().find(|id| self.must_settle(**id)) {
             Some(id) => Err(format!("{id} is neither confirmed nor given up")),
             None => Ok(()),
         }
