@@ -59,7 +59,7 @@ fn decode(bytes: &[u8]) -> u64 {
 
 fn head() -> Head {
     let deps = Deps::from_iter([(1, 1_000_000), (2, 999_000)]);
-    Head { count: 1_000_000, deps, proposal: 2_000_000 }
+    Head { count: 1_000_000, deps, proposal: 2_000_000, sent_at: None }
 }
 
 fn acks() -> Acks {

@@ -50,7 +50,7 @@ fn order_round(all: &mut [Order], sent: &mut u64) {
     for (sender, order) in all.iter_mut().enumerate() {
         for index in *sent + 1..=*sent + BATCH {
             let (deps, proposal) = order.stamp();
-            let head = Head { count: index, deps, proposal };
+            let head = Head { count: index, deps, proposal, sent_at: None };
             messages.push(Arrived { sender, index, head, payload: Bytes::from_static(&[7; 64]) });
         }
     }

@@ -15,6 +15,7 @@ use bytes::Bytes;
 pub use crate::group::{
     Cause, Event, Held, Known, MemberStatus, Number, Reached, SendError, VectorClock, ViewInfo, WaitsFor,
 };
+pub use crate::mesh::Latency;
 pub use api::{Config, Correspondent, JoinError, JoinGroup, Stats};
 
 use crate::base::id::{GroupId, GroupName, Incarnation, MemberId, MessageId, UserName};
@@ -24,7 +25,7 @@ use crate::base::time::Instant;
 use crate::channel::Channel;
 use crate::group::{Group, Settings};
 use crate::machine::{Machine, Persist, Transmit, Wakeup};
-use crate::mesh::Mesh;
+use crate::mesh::{ClockOffset, Mesh};
 use crate::wire::membership::{Addresses, Member, Refusal, Refuse};
 use crate::wire::{Frame, Packer, Section, Unpacker};
 use conversations::{Conversations, Heard};
@@ -209,6 +210,17 @@ impl Endpoint {
     /// How each member of a group is reached.
     pub fn members(&self, group: GroupName) -> Vec<MemberStatus> {
         self.group(group).map(|group| group.members(self.now, &self.mesh)).unwrap_or_default()
+    }
+
+    /// How long ago, at `now`, it was `sent_at` by the clock of the node that a message is from ([`Event::Message`] and
+    /// [`Event::Private`] carry it): at its delivery, its latency. `None` while that clock's offset is not known, and for
+    /// a time that cannot be true. For a message of this node's own the clock error is zero.
+    pub fn latency(&self, now: Instant, sender: Incarnation, sent_at: Instant) -> Option<Latency> {
+        let clock = match sender == self.config.incarnation {
+            true => ClockOffset::default(),
+            false => self.mesh.clock(now, sender)?,
+        };
+        clock.latency(now, sent_at)
     }
 
     /// The nodes that datagrams from this address come from, as far as is known.

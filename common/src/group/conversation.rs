@@ -20,7 +20,7 @@ use crate::machine::Wakeup;
 use crate::membership::View;
 use crate::mesh::{Mesh, Rtt};
 use crate::multicast::Counters;
-use crate::order::OrderKind;
+use crate::order::{OrderKind, Ordered};
 use crate::wire::membership::{Join, Member, Refusal, Refuse};
 use crate::wire::{Frame, Packer, Section};
 
@@ -138,7 +138,7 @@ impl Conversation {
         if self.over || !self.is_speaker() {
             return Err(SendError::NotAMember);
         }
-        self.outbox.push(self.count + 1, payload, PAYLOAD_MAX)?;
+        self.outbox.push(now, self.count + 1, payload, PAYLOAD_MAX)?;
         self.count += 1;
         self.used_at = now;
         self.work(now);
@@ -179,8 +179,9 @@ impl Conversation {
 
     /// Sends and delivers what can be.
     fn work(&mut self, now: Instant) {
-        while let Some((count, payload)) = self.outbox.pop_if(|len| self.live.can_send(len)) {
-            self.live.send(now, count, payload);
+        while let Some(queued) = self.outbox.pop_if(|len| self.live.can_send(len)) {
+            let count = queued.count;
+            self.live.send(now, queued);
             self.unconfirmed.push_back((count, self.live.multicast.sent()));
         }
         while self.has_room()
@@ -191,8 +192,9 @@ impl Conversation {
             } else {
                 let id = self.message(ordered.count);
                 self.unaccepted.push_back((ordered.count, ordered.index));
-                let (from, payload) = (self.peer().name, ordered.payload);
-                self.events.push_back(Event::Private { from, id, payload });
+                let Ordered { sent_at, payload, .. } = ordered;
+                let from = self.peer().name;
+                self.events.push_back(Event::Private { from, id, sent_at, payload });
             }
         }
         if self.outbox.is_writable_again() {

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::VectorClock;
 use crate::base::id::{GroupName, MemberId, MessageId, UserName, ViewId};
+use crate::base::time::Instant;
 use crate::order::OrderKind;
 use crate::wire::membership::Refusal;
 
@@ -89,6 +90,9 @@ pub enum Event {
         position: Option<u64>,
         /// Said before this node came in: history, outside the sequence.
         caught_up: bool,
+        /// When it was handed over for sending, by its sender's clock; of messages sent in quick succession not all say
+        /// it. [`Endpoint::latency`](crate::endpoint::Endpoint::latency) makes a latency of it.
+        sent_at: Option<Instant>,
         /// What was sent.
         payload: Bytes,
     },
@@ -137,6 +141,8 @@ pub enum Event {
         from: UserName,
         /// Its identity; `id.count` is its number among those of its conversation, from 1.
         id: MessageId,
+        /// When it was handed over for sending, by its sender's clock, if it says so.
+        sent_at: Option<Instant>,
         /// What was sent.
         payload: Bytes,
     },

@@ -136,6 +136,7 @@ impl Entry {
             clock: self.clock,
             position: None,
             caught_up: true,
+            sent_at: None,
             payload: self.payload,
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::history::{Entry, History, Known};
+use super::outbox::Queued;
 use super::{Event, Held, Number, VectorClock, WaitsFor};
 use crate::base::id::{GroupName, Incarnation, MemberId, MessageId, Rank, UserName, ViewId};
 use crate::base::time::Instant;
@@ -85,9 +86,9 @@ impl Live {
         self.multicast.can_send(len) && self.order.can_send()
     }
 
-    pub(super) fn send(&mut self, now: Instant, count: u64, payload: Bytes) {
+    pub(super) fn send(&mut self, now: Instant, Queued { count, sent_at, payload }: Queued) {
         let (deps, proposal) = self.order.stamp();
-        self.multicast.send(now, Head { count, deps, proposal }, payload);
+        self.multicast.send(now, Head { count, deps, proposal, sent_at }, payload);
     }
 
     pub(super) fn write(&mut self, now: Instant, to: Rank, section: Section, packer: &mut Packer) -> bool {
@@ -227,6 +228,7 @@ impl Live {
             clock: VectorClock::new(self.names.clone(), ordered.clock),
             position: ordered.position,
             caught_up: false,
+            sent_at: ordered.sent_at,
             payload: ordered.payload,
         }
     }

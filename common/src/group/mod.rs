@@ -140,7 +140,7 @@ impl Group {
         if self.stage != Stage::Member || !self.joined {
             return Err(SendError::NotAMember);
         }
-        self.outbox.push(self.count + 1, payload, MESSAGE_MAX)?;
+        self.outbox.push(now, self.count + 1, payload, MESSAGE_MAX)?;
         self.count += 1;
         self.work(now);
         Ok(MessageId { sender: self.membership.me().id, count: self.count })
@@ -263,8 +263,8 @@ impl Group {
             return;
         }
         loop {
-            while let Some((count, payload)) = self.outbox.pop_if(|len| live.can_send(len)) {
-                live.send(now, count, payload);
+            while let Some(queued) = self.outbox.pop_if(|len| live.can_send(len)) {
+                live.send(now, queued);
             }
             let room = self.deliveries.saturating_sub(self.events.len());
             if live.deliver(now, self.name, room, (&mut self.events, &mut self.history)) == 0 {

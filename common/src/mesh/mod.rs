@@ -8,6 +8,7 @@
 //!
 //! Heartbeats ride on whatever else leaves for the peer in the same turn.
 
+mod clock;
 mod peer;
 mod rtt;
 
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use std::ops::Bound;
 use std::time::Duration;
 
+pub use clock::{ClockOffset, Latency};
 pub use rtt::Rtt;
 
 use crate::base::id::Incarnation;
@@ -157,6 +159,11 @@ impl Mesh {
     /// The round-trip time to this peer, once measured.
     pub fn rtt(&self, node: Incarnation) -> Option<Rtt> {
         self.peers.get(&node)?.rtt
+    }
+
+    /// How far this peer's clock is from mine, while that is known.
+    pub fn clock(&self, now: Instant, node: Incarnation) -> Option<ClockOffset> {
+        self.peers.get(&node)?.clock.best(now)
     }
 
     /// The peers that datagrams from this address come from: those last heard there, or said to be there.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::clock::ClockFilter;
 use super::rtt::Rtt;
 use crate::base::time::Instant;
 use crate::wire::membership::Addresses;
@@ -31,6 +32,8 @@ pub(super) struct Peer {
     pub(super) met: bool,
     pub(super) suspected: bool,
     pub(super) rtt: Option<Rtt>,
+    /// How far its clock is from mine.
+    pub(super) clock: ClockFilter,
     /// Its newest heartbeat and when it came.
     newest: Option<(u64, Instant)>,
     /// When my heartbeats were sent, by number modulo the length.
@@ -59,6 +62,7 @@ impl Peer {
             met: false,
             suspected: false,
             rtt: None,
+            clock: ClockFilter::default(),
             newest: None,
             sent: [Instant::ZERO; SENT_MAX],
             number,
@@ -81,18 +85,20 @@ impl Peer {
             self.newest = Some((hello.number, now));
         }
         if let Some(echo) = hello.echo {
-            self.handle_echo(now, echo);
+            self.handle_echo(now, echo, hello.at);
         }
         self.answer |= hello.probe;
     }
 
-    fn handle_echo(&mut self, now: Instant, echo: Echo) {
+    /// `at`: when the other sent it, by its clock.
+    fn handle_echo(&mut self, now: Instant, echo: Echo, at: Instant) {
         let known = echo.number <= self.number && echo.number + (SENT_MAX as u64) > self.number;
         if echo.number <= self.before || !known {
             return;
         }
         let sent_at = self.sent[slot(echo.number)];
         let held = Duration::from_micros(u64::from(echo.held_us));
+        self.clock.update((sent_at, now), (at, held));
         self.rtt = Some(Rtt::update(self.rtt, now.since(sent_at).saturating_sub(held)));
         if sent_at > self.mutual_at || !self.met {
             self.mutual_at = sent_at.max(self.mutual_at);
@@ -137,7 +143,7 @@ impl Peer {
             number,
             held_us: u32::try_from(now.since(at).as_micros()).unwrap_or(u32::MAX),
         });
-        Hello { number: self.number, echo, probe }
+        Hello { number: self.number, at: now, echo, probe }
     }
 
     /// Probe at once, and often again.

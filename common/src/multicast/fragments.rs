@@ -6,9 +6,9 @@ use super::ring::Slot;
 use crate::base::limits::{FRAGMENT_MAX, FRAGMENTS_MAX, MEMBERS_MAX, PAYLOAD_MAX};
 use crate::wire::multicast::Head;
 
-/// Bytes that a head may take, encoded: its count, its dependencies' number and entries, its proposal.
+/// Bytes that a head may take, encoded: its count, its dependencies' number and entries, its proposal, its time.
 const fn head_room(deps: usize) -> usize {
-    10 + 1 + deps * 11 + 10
+    10 + 1 + deps * 11 + 10 + 11
 }
 
 /// The first fragment shares its room with the head, whatever the dependencies are.
@@ -64,10 +64,16 @@ pub(super) fn join<'a>(fragments: impl Iterator<Item = &'a Slot> + Clone) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time::Instant;
     use crate::wire::multicast::Deps;
 
     fn head(deps: usize) -> Head {
-        Head { count: u64::MAX, deps: (0..deps).map(|_| (u8::MAX, u64::MAX)).collect(), proposal: u64::MAX }
+        Head {
+            count: u64::MAX,
+            deps: (0..deps).map(|_| (u8::MAX, u64::MAX)).collect(),
+            proposal: u64::MAX,
+            sent_at: Some(Instant::from_micros(u64::MAX)),
+        }
     }
 
     #[test]
@@ -88,7 +94,7 @@ mod tests {
     #[test]
     fn what_is_no_message_is_not_joined() {
         let part = |head: bool, last: bool, len: usize| Slot {
-            head: head.then(|| Head { count: 1, deps: Deps::new(), proposal: 0 }),
+            head: head.then(|| Head { count: 1, deps: Deps::new(), proposal: 0, sent_at: None }),
             last,
             payload: vec![0; len].into(),
         };

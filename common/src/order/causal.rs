@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::clock::{self, Clock};
 use super::{Awaited, HeldMessage, Ordered};
 use crate::base::id::Rank;
+use crate::base::time::Instant;
 use crate::multicast::Arrived;
 use crate::wire::multicast::Deps;
 
@@ -21,6 +22,7 @@ struct Pending {
     index: u64,
     count: u64,
     payload: Bytes,
+    sent_at: Option<Instant>,
     /// Its sender's clock, its own entry included.
     clock: Clock,
 }
@@ -64,7 +66,8 @@ impl Causal {
         self.refused += clock::apply(rank, &mut sender.clock, &head.deps);
         sender.clock[rank] = index;
         let clock = sender.clock.clone();
-        sender.queue.push_back(Pending { index, count: head.count, payload, clock });
+        let (count, sent_at) = (head.count, head.sent_at);
+        sender.queue.push_back(Pending { index, count, payload, sent_at, clock });
     }
 
     pub(super) fn poll_deliver(&mut self) -> Option<Ordered> {
@@ -74,9 +77,9 @@ impl Causal {
             lacking(rank, &next.clock, delivered).is_none().then_some(rank)
         };
         let rank = self.senders.iter().enumerate().find_map(ready)?;
-        let Pending { index, count, payload, clock } = self.senders[rank].queue.pop_front()?;
+        let Pending { index, count, payload, sent_at, clock } = self.senders[rank].queue.pop_front()?;
         self.delivered[rank] = index;
-        Some(Ordered { sender: rank, index, count, payload, clock, position: None })
+        Some(Ordered { sender: rank, index, count, payload, clock, position: None, sent_at })
     }
 
     pub(super) fn held(&self) -> impl Iterator<Item = HeldMessage> + '_ {

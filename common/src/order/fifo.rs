@@ -20,7 +20,8 @@ impl Fifo {
 
     pub(super) fn poll_deliver(&mut self) -> Option<Ordered> {
         let Arrived { sender, index, head, payload } = self.ready.pop_front()?;
-        Some(Ordered { sender, index, count: head.count, payload, clock: Clock::new(), position: None })
+        let (count, sent_at) = (head.count, head.sent_at);
+        Some(Ordered { sender, index, count, payload, clock: Clock::new(), position: None, sent_at })
     }
 
     pub(super) fn refused(&self) -> u64 {

@@ -49,6 +49,8 @@ pub struct Ordered {
     pub clock: Clock,
     /// `total`: its place in the group's sequence, from 1.
     pub position: Option<u64>,
+    /// When it was handed over, by its sender's clock, if it says so.
+    pub sent_at: Option<Instant>,
 }
 
 /// A message whose turn has not come.

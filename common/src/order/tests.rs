@@ -3,7 +3,7 @@ use crate::base::rng::Rng;
 use crate::wire::multicast::Head;
 
 fn message(sender: Rank, index: u64, deps: &[(u8, u64)]) -> Arrived {
-    let head = Head { count: 100 + index, deps: deps.iter().copied().collect(), proposal: 0 };
+    let head = Head { count: 100 + index, deps: deps.iter().copied().collect(), proposal: 0, sent_at: None };
     Arrived { sender, index, head, payload: Bytes::from(format!("{sender}.{index}")) }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::limits::{ACK_RANGES_MAX, MEMBERS_MAX, REQUEST_RANGES_MAX};
 use crate::base::list::List;
+use crate::base::time::Instant;
 
 /// A message, or one of its fragments. Fragments have consecutive `seq`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,8 @@ pub struct Head {
     pub deps: Deps,
     /// The counter that the sender proposes for its place in the sequence; 0 in `fifo` and `causal`.
     pub proposal: u64,
+    /// When the application handed it over, by the sender's clock. Few of those sent in quick succession say it.
+    pub sent_at: Option<Instant>,
 }
 
 /// Entries of a vector clock: (rank, how many messages of that member in this view).

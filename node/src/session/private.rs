@@ -321,7 +321,7 @@ impl Session {
     /// Takes in what the endpoint says of private messages.
     pub(super) fn handle_private(&mut self, now: Instant, event: endpoint::Event) {
         match event {
-            endpoint::Event::Private { from, id, payload } => self.handle_heard(now, from, id, payload),
+            endpoint::Event::Private { from, id, payload, .. } => self.handle_heard(now, from, id, payload),
             endpoint::Event::Confirmed { to: by, id } => {
                 let letter = self.private.under_way.remove(&id);
                 let id = letter.and_then(|letter| letter.former).unwrap_or(id);

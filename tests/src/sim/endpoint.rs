@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use decury_common::base::id::{GroupName, Incarnation, MemberId};
+use decury_common::base::id::{GroupName, Incarnation, MemberId, MessageId};
 use decury_common::base::limits;
 use decury_common::base::time::Instant;
 use decury_common::endpoint::{Config, Endpoint, Event, JoinError, JoinGroup, SendError, Stats};
@@ -162,7 +162,8 @@ impl EndpointHost {
                     desk.record(What::View { group, member, view, first: false });
                 }
             }
-            Event::Message { group, view, from, id, clock, payload, position, caught_up } => {
+            Event::Message { group, view, from, id, clock, payload, position, caught_up, sent_at } => {
+                self.measure(id, sent_at, desk);
                 let Some(member) = self.member(group) else { return };
                 let delivery = Delivery { view, from, id, position, clock, payload };
                 desk.record(match caught_up {
@@ -175,7 +176,8 @@ impl EndpointHost {
                     desk.record(What::Gap { group, member });
                 }
             }
-            Event::Private { from, id, payload } => {
+            Event::Private { from, id, payload, sent_at } => {
+                self.measure(id, sent_at, desk);
                 desk.record(What::Heard { from, id, payload });
                 self.endpoint.accept_private(desk.now, id);
             }
@@ -197,6 +199,13 @@ impl EndpointHost {
             }
             Event::Writable { group } => self.flush(group, desk),
             Event::Suspected { .. } | Event::Back { .. } | Event::PrivateWritable { .. } => {}
+        }
+    }
+
+    fn measure(&self, id: MessageId, sent_at: Option<Instant>, desk: &mut Desk<'_>) {
+        let latency = |at| self.endpoint.latency(desk.now, id.sender.incarnation, at);
+        if let Some(latency) = sent_at.and_then(latency) {
+            desk.record(What::Measured { id, latency });
         }
     }
 

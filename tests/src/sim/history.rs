@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use decury_common::base::id::{GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
 use decury_common::base::time::Instant;
-use decury_common::endpoint::{Known, VectorClock, ViewInfo};
+use decury_common::endpoint::{Known, Latency, VectorClock, ViewInfo};
 
 use super::checks::{Checks, Violation};
-use super::host::HostId;
+use super::host::{Clock, HostId};
 use super::trace::Trace;
 
 /// Something that happened at a host, as its user could see it.
@@ -25,6 +25,8 @@ pub struct Record {
 /// What happened.
 #[derive(Clone, Debug)]
 pub enum What {
+    /// The host's clock, which it keeps for its whole life.
+    Clock(Clock),
     /// The program was started.
     Started {
         /// The number drawn for it.
@@ -130,6 +132,13 @@ pub enum What {
     Unconfirmed {
         /// The message.
         id: MessageId,
+    },
+    /// It was told how long this message had been on its way, as it came.
+    Measured {
+        /// The message.
+        id: MessageId,
+        /// How long, by its own clock.
+        latency: Latency,
     },
     /// It asked to leave a group.
     Leaving {
@@ -265,7 +274,9 @@ impl Roster {
                     seat.own.1 += 1;
                 }
             }
-            What::Started { .. }
+            What::Clock(_)
+            | What::Started { .. }
+            | What::Measured { .. }
             | What::Remembers { .. }
             | What::Told { .. }
             | What::Gap { .. }

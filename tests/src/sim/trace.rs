@@ -103,6 +103,9 @@ impl Trace {
             What::Remembers { known } => {
                 self.line(record.at, format_args!("{host} remembers {} members' messages", known.len()));
             }
+            What::Clock(clock) => {
+                self.line(record.at, format_args!("{host} has a clock {} ppm fast", clock.ppm));
+            }
             What::Killed => self.line(record.at, format_args!("{host} IS KILLED")),
             What::Joining { group, member } => {
                 self.line(record.at, format_args!("{host} joins {group} as {member}"));
@@ -136,6 +139,13 @@ impl Trace {
             What::Heard { id, .. } => self.line(record.at, format_args!("{host} hears {id}")),
             What::Confirmed { id } => self.line(record.at, format_args!("{host} knows {id} confirmed")),
             What::Unconfirmed { id } => self.line(record.at, format_args!("{host} gives {id} up")),
+            What::Measured { id, latency } => {
+                let (time, error) = (latency.time, latency.clock_error);
+                self.line(
+                    record.at,
+                    format_args!("{host} measures {time:?} of {id}, give or take {error:?}"),
+                );
+            }
             What::Leaving { group, .. } => self.line(record.at, format_args!("{host} leaves {group}")),
             What::Left { group, clean, .. } => {
                 let how = if *clean { "cleanly" } else { "by time-out" };

@@ -133,6 +133,7 @@ impl World {
             Ok(name) => self.hosts.push(Host::new(id, name, habits, starter)),
             Err(error) => unreachable!("{id}: {error}"),
         }
+        self.history.record(self.now, id, What::Clock(habits.clock));
         id
     }
 

@@ -13,7 +13,8 @@ const NOW: Instant = Instant::from_micros(1_000_000);
 
 /// Fragment `seq` of a sender: `text` begins with `^` if it begins a message and ends with `$` if it ends one.
 fn give(multicast: &mut Multicast, sender: u8, seq: u64, text: &str) {
-    let head = text.starts_with('^').then(|| Head { count: seq, deps: Deps::new(), proposal: 0 });
+    let head =
+        text.starts_with('^').then(|| Head { count: seq, deps: Deps::new(), proposal: 0, sent_at: None });
     let data = Data { sender, seq, head, last: text.ends_with('$'), payload: text.as_bytes() };
     multicast.handle_data(NOW, usize::from(sender), &data, &Bytes::new());
 }

@@ -13,7 +13,7 @@ use crate::wire::{Header, Packer};
 const NOW: Instant = Instant::from_micros(1_000_000);
 
 fn data(sender: u8, seq: u64, head: bool, last: bool, payload: &[u8]) -> Data<'_> {
-    let head = head.then(|| Head { count: seq, deps: Deps::new(), proposal: 0 });
+    let head = head.then(|| Head { count: seq, deps: Deps::new(), proposal: 0, sent_at: None });
     Data { sender, seq, head, last, payload }
 }
 
@@ -172,7 +172,7 @@ fn torment(rng: &mut Rng, victim: &mut Multicast, now: Instant) {
             let _ = victim.can_send(100).then(|| {
                 victim.send(
                     now,
-                    Head { count: 1, deps: Deps::new(), proposal: 0 },
+                    Head { count: 1, deps: Deps::new(), proposal: 0, sent_at: None },
                     Bytes::from_static(b"mine"),
                 );
             });

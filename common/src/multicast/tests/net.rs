@@ -131,7 +131,7 @@ impl Net {
             node.count += 1;
             node.multicast.send(
                 self.now,
-                Head { count: node.count, deps: Deps::new(), proposal: 0 },
+                Head { count: node.count, deps: Deps::new(), proposal: 0, sent_at: None },
                 payload,
             );
         }

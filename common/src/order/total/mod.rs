@@ -128,7 +128,8 @@ impl Total {
         self.refused += clock::apply(sender, &mut stream.clock, &head.deps);
         stream.clock[sender] = index;
         let clock = stream.clock.clone();
-        stream.accept(Pending { index, count: head.count, payload, clock, proposal });
+        let (count, sent_at) = (head.count, head.sent_at);
+        stream.accept(Pending { index, count, payload, sent_at, clock, proposal });
         if sender != self.me {
             let counter = (!self.frozen).then(|| self.counter_for(sender, proposal));
             match counter {
@@ -226,10 +227,11 @@ impl Total {
             return None;
         }
         let rank = self.next_sender()?;
-        let Pending { index, count, payload, clock, .. } = self.streams[rank].deliver()?;
+        let Pending { index, count, payload, sent_at, clock, .. } = self.streams[rank].deliver()?;
         self.delivered[rank] = index;
         self.position += 1;
-        Some(Ordered { sender: rank, index, count, payload, clock, position: Some(self.position) })
+        let position = Some(self.position);
+        Some(Ordered { sender: rank, index, count, payload, clock, position, sent_at })
     }
 
     /// Whose message is to be delivered next. Those behind it that share its final place follow at once: everything

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::runs::Runs;
 use crate::base::id::Rank;
+use crate::base::time::Instant;
 use crate::order::clock::{self, Clock};
 
 /// A message that is not delivered.
@@ -14,6 +15,7 @@ pub(super) struct Pending {
     pub(super) index: u64,
     pub(super) count: u64,
     pub(super) payload: Bytes,
+    pub(super) sent_at: Option<Instant>,
     /// Its sender's clock, its own entry included.
     pub(super) clock: Clock,
     /// The counter that its sender proposed.

@@ -16,7 +16,12 @@ fn members(count: usize) -> Vec<Total> {
 fn message(total: &mut Total) -> Arrived {
     let (deps, proposal) = total.stamp();
     let (sender, index) = (total.me, total.sent);
-    Arrived { sender, index, head: Head { count: index, deps, proposal }, payload: Bytes::new() }
+    Arrived {
+        sender,
+        index,
+        head: Head { count: index, deps, proposal, sent_at: None },
+        payload: Bytes::new(),
+    }
 }
 
 /// Everything that one member has to say to another about the order.

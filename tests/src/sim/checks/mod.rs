@@ -5,6 +5,7 @@ mod agreement;
 mod causal;
 mod creation;
 mod fifo;
+mod latency;
 mod newcomers;
 mod own;
 mod private;
@@ -67,10 +68,11 @@ pub(crate) struct Checks {
     sequence: sequence::Sequence,
     newcomers: newcomers::Newcomers,
     private: private::Private,
+    latency: latency::Latencies,
 }
 
 impl Checks {
-    fn all(&mut self) -> [&mut dyn Check; 10] {
+    fn all(&mut self) -> [&mut dyn Check; 11] {
         [
             &mut self.creation,
             &mut self.views,
@@ -82,6 +84,7 @@ impl Checks {
             &mut self.sequence,
             &mut self.newcomers,
             &mut self.private,
+            &mut self.latency,
         ]
     }
 

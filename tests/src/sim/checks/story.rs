@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use decury_common::base::id::{GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
 use decury_common::base::time::Instant;
-use decury_common::endpoint::{VectorClock, ViewInfo};
+use decury_common::endpoint::{Latency, VectorClock, ViewInfo};
 use decury_common::order::OrderKind;
 
 use super::Violation;
@@ -140,6 +140,13 @@ impl Story {
         };
         let delivery = Delivery { position: Some(position), ..delivered(number, from, count) };
         self.tell(host, delivery.into_what(host));
+    }
+
+    /// `host` measures message `count` of `from`: how long it took, and the error, in milliseconds.
+    pub(super) fn measure(&mut self, host: usize, from: usize, count: u64, (time, error): (u64, u64)) {
+        let (time, clock_error) = (Duration::from_millis(time), Duration::from_millis(error));
+        let latency = Latency { time, clock_error };
+        self.tell(host, What::Measured { id: message(from, count), latency });
     }
 
     pub(super) fn kill(&mut self, host: usize) {
