@@ -4,11 +4,12 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
 use decury_common::base::duration::parse_duration;
 
 use crate::host::Options;
+use crate::reports;
 
 /// The meeting point of Decury's nodes: they find each other here, and then talk directly.
 #[derive(Debug, Parser)]
@@ -38,8 +39,42 @@ pub struct Cli {
     cluster: Option<String>,
     #[arg(long, hide = true)]
     metrics: Option<String>,
-    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    command: Vec<String>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What is done instead of serving.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the runs that nodes have reported to a tracker, the oldest first
+    Reports(Question),
+    #[command(external_subcommand)]
+    Other(Vec<String>),
+}
+
+/// What every question to a running tracker has.
+#[derive(Debug, Args)]
+struct Question {
+    /// Which tracker to ask; of several, the first that answers
+    #[arg(long, value_name = "ADDR", env = "DECURY_TRACKER", value_delimiter = ',', default_value = "127.0.0.1:7400", value_parser = Found::parse)]
+    tracker: Vec<Found>,
+
+    /// Print one JSON object a line, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// The addresses that a name stands for.
+#[derive(Clone, Debug)]
+struct Found(Vec<SocketAddr>);
+
+/// What the program is asked to do.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    /// Be a tracker.
+    Serve(Options),
+    /// Ask one which runs were reported.
+    Reports(reports::Options),
 }
 
 const AFTER_HELP: &str = "A duration is a number and a unit: us, ms or s, as in 500ms.\n\
@@ -54,13 +89,24 @@ const AFTER_HELP: &str = "A duration is a number and a unit: us, ms or s, as in 
 const CONFIG_FILE: &str = "tracker.toml";
 
 /// Commands that this version has not got.
-const COMMANDS_TO_COME: [&str; 4] = ["status", "reports", "backup", "cluster"];
+const COMMANDS_TO_COME: [&str; 3] = ["status", "backup", "cluster"];
 
 impl Cli {
-    /// Reads this process's arguments, environment and configuration file. Ends the process: with 0 after `--help` and `--version`, with
-    /// 2 and a line on stderr if they cannot be followed.
-    pub fn read() -> Options {
-        Cli::options(decury_cli::parse(CONFIG_FILE)).unwrap_or_else(|error| error.exit())
+    /// Reads this process's arguments, environment and configuration file. Ends the process: with 0 after `--help` and
+    /// `--version`, with 2 and a line on stderr if they cannot be followed.
+    pub fn read() -> Wish {
+        Cli::wish(decury_cli::parse(CONFIG_FILE)).unwrap_or_else(|error| error.exit())
+    }
+
+    fn wish(self) -> Result<Wish, clap::Error> {
+        match self.command {
+            None => self.options().map(Wish::Serve),
+            Some(Command::Reports(Question { tracker, json })) => {
+                let trackers = tracker.into_iter().flat_map(|Found(addresses)| addresses).collect();
+                Ok(Wish::Reports(reports::Options { trackers, json }))
+            }
+            Some(Command::Other(words)) => Err(unknown(words.first().map_or("", String::as_str))),
+        }
     }
 
     fn options(self) -> Result<Options, clap::Error> {
@@ -84,15 +130,25 @@ impl Cli {
         if let Some((flag, _)) = flags.into_iter().find(|(_, value)| value.is_some()) {
             return Err(refused(&format!("{flag} is not in this version yet")));
         }
-        match self.command.first() {
-            Some(command) if COMMANDS_TO_COME.contains(&command.as_str()) => {
-                Err(refused(&format!("the command `{command}` is not in this version yet")))
-            }
-            Some(command) => Err(refused(&format!("there is no command `{command}`; see --help"))),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
+
+fn unknown(command: &str) -> clap::Error {
+    refused(&match COMMANDS_TO_COME.contains(&command) {
+        true => format!("the command `{command}` is not in this version yet"),
+        false => format!("there is no command `{command}`; see --help"),
+    })
+}
+
+impl Found {
+    fn parse(text: &str) -> Result<Found, String> {
+        let found: Vec<SocketAddr> = text.to_socket_addrs().into_iter().flatten().collect();
+        if found.is_empty() { Err(NO_ADDRESS.to_owned()) } else { Ok(Found(found)) }
+    }
+}
+
+const NO_ADDRESS: &str = "an address is HOST:PORT, as in 127.0.0.1:7400 or [::]:7400";
 
 fn refused(why: &str) -> clap::Error {
     clap::Error::raw(ErrorKind::ValueValidation, format!("{why}\n"))
@@ -101,16 +157,16 @@ fn refused(why: &str) -> clap::Error {
 /// An address with its port; a host's name stands for its first address.
 fn address(text: &str) -> Result<SocketAddr, String> {
     let found = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
-    found.ok_or_else(|| "an address is HOST:PORT, as in 127.0.0.1:7400 or [::]:7400".to_owned())
+    found.ok_or_else(|| NO_ADDRESS.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn options(arguments: &[&str]) -> Result<Options, String> {
+    fn wish(arguments: &[&str]) -> Result<Wish, String> {
         let arguments = std::iter::once("tracker").chain(arguments.iter().copied());
-        Cli::try_parse_from(arguments).and_then(Cli::options).map_err(|error| {
+        Cli::try_parse_from(arguments).and_then(Cli::wish).map_err(|error| {
             assert_eq!(error.exit_code(), 2);
             error.to_string()
         })
@@ -118,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_manual() {
-        let options = options(&[]).unwrap();
+        let Ok(Wish::Serve(options)) = wish(&[]) else { panic!() };
         assert_eq!(options.listen, "127.0.0.1:7400".parse().unwrap());
         assert_eq!((options.heartbeat, options.lease), (crate::host::HEARTBEAT, crate::host::LEASE));
     }
@@ -135,10 +191,26 @@ mod tests {
             (&["--cluster", "1=localhost:1"], "--cluster is not in this version"),
             (&["status", "--json"], "`status` is not in this version"),
             (&["dance"], "no command `dance`"),
+            (&["reports", "--tracker", "nonsense"], "HOST:PORT"),
+            (&["reports", "ann"], "unexpected argument 'ann'"),
         ] {
-            let error = options(arguments).unwrap_err();
+            let error = wish(arguments).unwrap_err();
             assert!(error.contains(told), "{arguments:?}: {error}");
         }
-        assert!(options(&["--data", ":memory:"]).is_ok());
+        assert!(wish(&["--data", ":memory:"]).is_ok());
+    }
+
+    #[test]
+    fn a_question_goes_to_the_trackers_that_are_named() {
+        for (arguments, trackers, as_json) in [
+            (&["reports"][..], &["127.0.0.1:7400"][..], false),
+            (&["reports", "--json", "--tracker", "10.0.0.1:1,[::1]:2"], &["10.0.0.1:1", "[::1]:2"], true),
+        ] {
+            let Ok(Wish::Reports(reports::Options { trackers: asked, json })) = wish(arguments) else {
+                panic!()
+            };
+            assert_eq!(asked.iter().map(SocketAddr::to_string).collect::<Vec<_>>(), trackers);
+            assert_eq!(json, as_json);
+        }
     }
 }

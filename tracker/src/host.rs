@@ -101,6 +101,8 @@ impl Tracker {
             if stop(&self.driver) {
                 return Ok(());
             }
+            let now = self.driver.now();
+            self.server.set_time_of_day(now, self.driver.clock().unix_micros(now));
             self.driver.receive_streams(&mut self.server);
             self.driver.transmit_streams(&mut self.server);
         }

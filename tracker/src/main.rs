@@ -1,21 +1,24 @@
-//! The program `tracker`: listens, says where, and serves until it is told to end.
+//! The program `tracker`: listens, says where, and serves until it is told to end. Or asks another one something.
 
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;
 
 use decury_common::edge::token;
-use decury_tracker::cli::Cli;
+use decury_tracker::cli::{Cli, Wish};
 use decury_tracker::host::{Options, StartError, Tracker};
+use decury_tracker::reports::{self, ReportsError};
 use mio::Interest;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use thiserror::Error;
 
-/// Why the tracker ended unasked.
+/// Why the tracker ended unasked, or cannot be asked.
 #[derive(Debug, Error)]
 enum Failure {
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Reports(#[from] ReportsError),
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
     #[error("cannot go on: {0}")]
@@ -23,9 +26,15 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
-    let options = Cli::read();
+    let wish = Cli::read();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
-    match run(options) {
+    let done = match wish {
+        Wish::Serve(options) => run(options),
+        Wish::Reports(options) => {
+            reports::show(&options, &mut BufWriter::new(io::stdout().lock())).map_err(Failure::from)
+        }
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Nobody may read it; the exit code tells too.

@@ -76,6 +76,9 @@ pub const CONTACTS_MAX: usize = 2 * MEMBERS_MAX;
 /// Entries of one answer of a listing; longer listings take several.
 pub const LISTING_MAX: usize = 200;
 
+/// Reports of runs that a tracker keeps; older ones make room.
+pub const RUNS_MAX: usize = 1_000;
+
 /// Silence after which a peer is suspected, unless configured otherwise.
 pub const SUSPECT_AFTER: Duration = Duration::from_secs(2);
 

@@ -26,6 +26,7 @@ use crate::channel::Channel;
 use crate::group::{Group, Settings};
 use crate::machine::{Machine, Persist, Transmit, Wakeup};
 use crate::mesh::{ClockOffset, Mesh};
+use crate::multicast::Counters;
 use crate::wire::membership::{Addresses, Member, Refusal, Refuse};
 use crate::wire::{Frame, Packer, Section, Unpacker};
 use conversations::{Conversations, Heard};
@@ -43,6 +44,8 @@ pub struct Endpoint {
     conversations: Conversations,
     /// What it knows of groups that it has left, in case it comes back.
     known: BTreeMap<GroupId, Known>,
+    /// What was sent in groups that it has left.
+    past: BTreeMap<GroupName, Counters>,
     rng: Rng,
     joins: u32,
     /// Answers to wishes for groups, or conversations, that this node is not in.
@@ -70,6 +73,7 @@ impl Endpoint {
             mesh: Mesh::new(config.suspect_after),
             groups: BTreeMap::new(),
             known: BTreeMap::new(),
+            past: BTreeMap::new(),
             rng: Rng::from_seed(config.seed),
             joins: 0,
             strays: Vec::new(),
@@ -250,6 +254,18 @@ impl Endpoint {
         }
     }
 
+    /// What was sent in a group since the start, former stays in it included. (Of groups left long ago it may be
+    /// forgotten; [`Endpoint::stats`] forgets nothing.)
+    pub fn counters(&self, group: GroupName) -> Counters {
+        let past = self.past.get(&group).copied().unwrap_or_default();
+        self.group(group).map_or(past, |group| past.plus(group.counters()))
+    }
+
+    /// What was sent in private conversations since the start.
+    pub fn private_counters(&self) -> Counters {
+        self.conversations.counters()
+    }
+
     /// The next event, from each group in turn. Deliveries pause when too many wait here, and with them, in the end,
     /// the senders: a slow application slows its group and loses nothing.
     pub fn poll_event(&mut self) -> Option<Event> {
@@ -278,8 +294,14 @@ impl Endpoint {
             if self.known.len() >= GROUPS_MAX {
                 self.known.pop_first();
             }
-            self.stats.data_sent += group.counters().sent;
-            self.stats.data_repeated += group.counters().repeated;
+            let (name, counters) = (group.name(), group.counters());
+            self.stats.data_sent += counters.sent;
+            self.stats.data_repeated += counters.repeated;
+            let past = self.counters(name).plus(counters);
+            if self.past.len() >= GROUPS_MAX && !self.past.contains_key(&name) {
+                self.past.pop_first();
+            }
+            self.past.insert(name, past);
             self.known.insert(id, group.into_known());
         }
     }

@@ -8,6 +8,7 @@
 //! Every list that a frame can carry has its limit in its type, so that nothing is allocated on the word of a
 //! stranger; what does not decode, or leaves bytes over, is refused whole.
 
+pub mod figures;
 pub mod membership;
 pub mod mesh;
 pub mod multicast;

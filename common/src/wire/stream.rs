@@ -43,6 +43,11 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     bytes
 }
 
+/// How many bytes a value takes in a frame.
+pub fn encoded_len<T: Serialize>(value: &T) -> usize {
+    postcard::to_stdvec(value).map_or(usize::MAX, |bytes| bytes.len())
+}
+
 /// A frame's value; nothing may be left over.
 pub fn decode<'a, T: Deserialize<'a>>(frame: &'a [u8]) -> Result<T, StreamError> {
     match postcard::take_from_bytes(frame) {

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::figures::{Figures, Run};
 use super::membership::Addresses;
 use crate::base::id::{GroupId, GroupName, Identity, Incarnation, UserName};
 use crate::base::limits::{CONTACTS_MAX, GROUPS_MAX, LISTING_MAX, MEMBERS_MAX};
@@ -25,7 +26,6 @@ pub struct Asked {
 
 /// What a node asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "a frame lives for a moment; a box would cost more")]
 pub enum Request {
     /// The first request of a connection. Answer: [`Answer::Welcome`].
     SignIn(SignIn),
@@ -66,6 +66,13 @@ pub enum Request {
     Find {
         /// The person.
         user: UserName,
+    },
+    /// My run ends, with these figures. A later report of the same node replaces it. Answer: [`Answer::Done`].
+    Run(Figures),
+    /// Which runs have been reported? May be asked without signing in. Answer: [`Answer::Runs`], the oldest first.
+    Runs {
+        /// Only those behind this number: the last of the answer before, when that said `more`.
+        after: Option<u64>,
     },
 }
 
@@ -167,6 +174,13 @@ pub enum Answer {
     },
     /// A person's node, which is connected to the tracker.
     Found(Contact),
+    /// Runs that were reported.
+    Runs {
+        /// By number.
+        runs: List<Run, LISTING_MAX>,
+        /// There are more behind the last.
+        more: bool,
+    },
 }
 
 /// The terms of a sign-in.
@@ -304,6 +318,7 @@ mod tests {
     use super::*;
     use crate::base::limits::{ADDRESSES_MAX, NAME_MAX, STREAM_FRAME_MAX};
     use crate::base::rng::Rng;
+    use crate::wire::figures::{Percentiles, Tally};
     use crate::wire::stream::{decode, encode};
 
     fn longest<T: std::str::FromStr<Err = crate::base::id::BadName>>() -> T {
@@ -314,6 +329,24 @@ mod tests {
         let address = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap();
         let incarnation = Incarnation(u64::MAX);
         Contact { incarnation, name: longest(), addresses: [address; ADDRESSES_MAX].into() }
+    }
+
+    fn largest_figures() -> Figures {
+        let latency = Percentiles { p50_us: u64::MAX, p99_us: u64::MAX, clock_error_us: u64::MAX };
+        let most = Tally {
+            sent: u64::MAX,
+            received: u64::MAX,
+            spanned_us: u64::MAX,
+            retransmitted: u64::MAX,
+            latency: Some(latency),
+        };
+        let groups = (0..GROUPS_MAX).map(|_| (longest(), most)).collect();
+        Figures { ran_us: u64::MAX, datagrams: u64::MAX, all: most, private: most, groups }
+    }
+
+    fn largest_run() -> Run {
+        let (user, incarnation, figures) = (longest(), Incarnation(u64::MAX), largest_figures());
+        Run { number: u64::MAX, at_us: u64::MAX, user, incarnation, figures }
     }
 
     fn largest() -> Vec<Told> {
@@ -332,7 +365,8 @@ mod tests {
         let members =
             Answer::Members { group: longest(), members: (0..CONTACTS_MAX).map(|_| longest()).collect() };
         let found = Answer::Found(largest_contact());
-        let answers = [Answer::Joined(joined), groups, users, members, found];
+        let runs = Answer::Runs { runs: std::iter::once(largest_run()).collect(), more: true };
+        let answers = [Answer::Joined(joined), groups, users, members, found, runs];
         answers.map(|answer| Told::Answer { request: u32::MAX, result: Ok(answer) }).into()
     }
 
@@ -353,7 +387,7 @@ mod tests {
         let Contact { incarnation, name, addresses } = largest_contact();
         let groups = (0..GROUPS_MAX).map(|_| longest()).collect();
         let sign_in = SignIn { name, incarnation, identity: Identity(u64::MAX), addresses, groups };
-        for body in [Request::Report(report), Request::SignIn(sign_in)] {
+        for body in [Request::Report(report), Request::SignIn(sign_in), Request::Run(largest_figures())] {
             let asked = Asked { request: u32::MAX, body };
             assert_eq!(decode(&encode(&asked)[2..]), Ok(asked));
         }
@@ -365,7 +399,7 @@ mod tests {
         for round in 0..20_000 {
             let mut bytes: Vec<u8> = (0..rng.below(64)).map(|_| rng.bits() as u8).collect();
             if round % 2 == 0 {
-                bytes = encode(&largest()[round / 2 % 5]).split_off(2);
+                bytes = encode(&largest()[round / 2 % 6]).split_off(2);
                 let at = rng.below(bytes.len() as u64) as usize;
                 bytes[at] = rng.bits() as u8;
             }

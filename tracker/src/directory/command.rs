@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use decury_common::base::id::{GroupId, GroupName};
 use decury_common::order::OrderKind;
+use decury_common::wire::figures::Figures;
 use decury_common::wire::tracker::{Answer, GroupReport, Notice, Refusal, SignIn};
 
 /// A client's connection, as the server numbers it; never used twice.
@@ -22,7 +23,6 @@ pub struct Command {
 
 /// What happens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "a command lives for a moment; a box would cost more")]
 pub enum Action {
     /// Somebody signs in on a new connection.
     SignIn(SignIn),
@@ -41,6 +41,13 @@ pub enum Action {
     Leave {
         /// The group.
         group: GroupName,
+    },
+    /// A node's run ends.
+    Run {
+        /// With these figures.
+        figures: Figures,
+        /// At this time of day, in microseconds since 1970.
+        at_us: u64,
     },
     /// The connection is lost. The node may come back within its lease.
     Disconnect,

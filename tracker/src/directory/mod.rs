@@ -11,6 +11,7 @@
 
 mod command;
 mod group;
+mod runs;
 
 pub use command::{Action, Command, Outcome, SessionId};
 
@@ -20,12 +21,14 @@ use std::ops::Bound;
 use decury_common::base::id::{GroupId, GroupName, Identity, Incarnation, UserName};
 use decury_common::base::limits::{GROUPS_MAX, LISTING_MAX, MEMBERS_MAX};
 use decury_common::order::OrderKind;
+use decury_common::wire::figures::Figures;
 use decury_common::wire::membership::Addresses;
 use decury_common::wire::tracker::{
     Answer, Contact, GroupEntry, GroupReport, Joined, Notice, Peer, Refusal, SignIn,
 };
 
 use group::Group;
+use runs::Runs;
 
 /// People that a tracker knows at a time.
 pub const USERS_MAX: usize = 4_096;
@@ -57,6 +60,8 @@ pub struct Directory {
     groups: BTreeMap<GroupName, Group>,
     /// Everybody who has signed in. When it is full, new names are not remembered.
     names: BTreeSet<UserName>,
+    /// The runs that were reported.
+    runs: Runs,
 }
 
 impl Directory {
@@ -80,6 +85,7 @@ impl Directory {
             Action::Report(report) => self.report(name, report),
             Action::Join { group, order, fresh } => self.join(name, group, order, fresh),
             Action::Leave { group } => self.leave(name, group),
+            Action::Run { figures, at_us } => self.run(name, figures, at_us),
             Action::Disconnect => self.disconnect(name),
             Action::Expire => self.expire(name),
             Action::SignOut => self.sign_out(name),
@@ -120,6 +126,20 @@ impl Directory {
             None if self.names.contains(&name) => Err(Refusal::Away),
             None => Err(Refusal::NoSuchUser),
         }
+    }
+
+    /// The runs behind the one of this number, as many as one frame takes.
+    pub fn runs(&self, after: Option<u64>) -> Answer {
+        self.runs.page(after)
+    }
+
+    fn run(&mut self, name: UserName, figures: Figures, at_us: u64) -> Outcome {
+        let incarnation = self.users.get(&name).map(|user| user.incarnation);
+        match incarnation {
+            Some(incarnation) => self.runs.add(at_us, name, incarnation, figures),
+            None => return Outcome::of(Err(Refusal::NotSignedIn)),
+        }
+        Outcome::of(Ok(Answer::Done))
     }
 
     fn sign_in(&mut self, session: SessionId, sign_in: SignIn) -> Outcome {

@@ -60,6 +60,8 @@ pub struct Server {
     /// Sign-ins whose connection is lost, and when their lease runs out: in that order.
     lost: VecDeque<(Instant, SessionId)>,
     actions: VecDeque<StreamAction>,
+    /// The time of day at [`Instant::ZERO`], in microseconds since 1970.
+    origin_us: u64,
 }
 
 impl Server {
@@ -73,7 +75,14 @@ impl Server {
             checks: BTreeSet::new(),
             lost: VecDeque::new(),
             actions: VecDeque::new(),
+            origin_us: 0,
         }
+    }
+
+    /// Tells it the time of day at `now`, in microseconds since 1970: what is reported bears it. To be called now and
+    /// then, since clocks are set and machines sleep.
+    pub fn set_time_of_day(&mut self, now: Instant, unix_us: u64) {
+        self.origin_us = unix_us.saturating_sub(now.as_micros());
     }
 
     /// What it knows.
@@ -144,6 +153,7 @@ impl Server {
         let signing_out = signed_in && body == Request::SignOut;
         let result = match body {
             Request::SignIn(sign_in) => self.sign_in(stream, sign_in),
+            Request::Runs { after } => Ok(self.directory.runs(after)),
             _ if !signed_in => Err(Refusal::NotSignedIn),
             Request::Heartbeat => Ok(Answer::Done),
             Request::Groups { after } => Ok(self.directory.groups(after)),
@@ -157,6 +167,10 @@ impl Server {
             Request::Leave { group } => self.apply(stream, Action::Leave { group }),
             Request::SignOut => self.apply(stream, Action::SignOut),
             Request::Find { user } => self.directory.find(user),
+            Request::Run(figures) => {
+                let at_us = self.origin_us.saturating_add(now.as_micros());
+                self.apply(stream, Action::Run { figures, at_us })
+            }
         };
         self.tell(stream, &Told::Answer { request, result });
         if signing_out {

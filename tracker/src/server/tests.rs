@@ -1,6 +1,7 @@
 use decury_common::base::id::{GroupName, Identity, Incarnation};
 use decury_common::base::list::List;
 use decury_common::order::OrderKind;
+use decury_common::wire::figures::{Figures, Run};
 use decury_common::wire::tracker::{GroupReport, Joined, Notice};
 
 use super::*;
@@ -330,4 +331,24 @@ fn a_restarted_tracker_learns_a_group_with_its_identity() {
     assert_eq!(restarted.ask(1, Request::Report(report)), Ok(Answer::Done));
     restarted.sign_in(3, "bob", 2).unwrap();
     assert_eq!(restarted.join(3, "lobby").id, id);
+}
+
+#[test]
+fn a_run_is_reported_by_who_is_signed_in_and_can_be_read_by_anybody() {
+    let mut world = World::new();
+    world.server.set_time_of_day(world.now, 5_000_000);
+    world.now += Duration::from_secs(2);
+    let figures = Figures { datagrams: 9, ..Figures::default() };
+    world.open(3);
+    assert_eq!(world.ask(3, Request::Run(figures.clone())), Err(Refusal::NotSignedIn));
+    world.sign_in(1, "ann", 7).unwrap();
+    assert_eq!(world.ask(1, Request::Run(figures.clone())), Ok(Answer::Done));
+    let Ok(Answer::Runs { runs, more: false }) = world.ask(3, Request::Runs { after: None }) else {
+        panic!()
+    };
+    let (number, at_us, incarnation) = (1, 7_000_000, Incarnation(7));
+    let run = Run { number, at_us, user: "ann".parse().unwrap(), incarnation, figures };
+    assert_eq!(runs[..], [run]);
+    let none = Answer::Runs { runs: List::new(), more: false };
+    assert_eq!(world.ask(3, Request::Runs { after: Some(1) }), Ok(none));
 }

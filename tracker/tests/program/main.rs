@@ -3,5 +3,6 @@
 
 mod clients;
 mod hosted;
+mod reports;
 mod starting;
 mod support;

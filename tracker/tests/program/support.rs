@@ -24,6 +24,7 @@ pub(crate) struct Tracker {
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env_remove("DECURY_TRACKER");
     for variable in ["CONFIG", "LISTEN", "HEARTBEAT", "LEASE"] {
         command.env_remove(format!("DECURY_TRACKER_{variable}"));
     }

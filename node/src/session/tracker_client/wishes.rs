@@ -93,7 +93,8 @@ impl Wish {
         self.pages += 1;
         let last_page = self.pages >= PAGES_MAX;
         match answer {
-            Answer::Welcome(_) | Answer::Done => Some(Reply::Done),
+            // Runs are for others to ask for.
+            Answer::Welcome(_) | Answer::Done | Answer::Runs { .. } => Some(Reply::Done),
             Answer::Joined(joined) => Some(Reply::Joined(joined)),
             Answer::Found(contact) => Some(Reply::Found(contact)),
             Answer::Members { group, members } => {
