@@ -7,6 +7,7 @@ use bytes::Bytes;
 use decury_common::base::id::{GroupName, Identity, MessageId, UserName};
 use decury_common::endpoint::{Cause, Held, MemberStatus, VectorClock, ViewInfo};
 use decury_common::order::OrderKind;
+use decury_common::wire::figures::Figures;
 
 use super::lab::Spec;
 use super::record::{Past, Talk, Trouble};
@@ -72,6 +73,8 @@ pub enum Command {
         /// Which; the current one when missing.
         group: Option<GroupName>,
     },
+    /// Show what the run amounts to so far.
+    Figures,
     /// Show the lab's faults, after a change if one is named.
     Fault {
         /// What to change.
@@ -245,6 +248,13 @@ pub enum Event {
         /// The last messages, oldest first.
         messages: Vec<Past>,
     },
+    /// What the run amounts to so far.
+    Figures {
+        /// The line.
+        re: Option<u64>,
+        /// The figures.
+        figures: Box<Figures>,
+    },
     /// The lab's faults in force.
     Faults {
         /// The line.
@@ -288,14 +298,8 @@ pub enum Event {
     },
     /// The last event.
     Bye {
-        /// Messages sent.
-        sent: u64,
-        /// Messages delivered here, my own included.
-        received: u64,
-        /// UDP datagrams sent.
-        datagrams: u64,
-        /// Messages, or fragments of them, sent once more to somebody.
-        retransmitted: u64,
+        /// What the run amounts to.
+        figures: Box<Figures>,
     },
 }
 

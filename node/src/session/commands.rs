@@ -73,6 +73,10 @@ impl Session {
                 let ask = self.tracker.ask(now, Ask::Groups);
                 self.listings.insert(ask, re);
             }
+            Command::Figures => {
+                let figures = Box::new(self.ledger.figures(now, &self.endpoint));
+                self.tell(Event::Figures { re, figures });
+            }
             Command::Fault { change } => self.fault(now, re, change),
             Command::Help { topic, text } => self.tell(Event::Help { re, topic, text }),
             Command::Refuse { code, text } => self.error(re, code, text),
@@ -205,7 +209,7 @@ impl Session {
     fn say(&mut self, now: Instant, re: Option<u64>, group: GroupName, text: Bytes) {
         match self.endpoint.send(now, group, text.clone()) {
             Ok(id) => {
-                self.sent += 1;
+                self.ledger.sent(Some(group));
                 self.tell_at_once(Event::Sent { re, group, id });
             }
             Err(SendError::Busy) if self.config.patient => {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use decury_common::base::id::GroupName;
 use decury_common::base::time::Instant;
-use decury_common::endpoint::Stats;
 use decury_common::machine::Wakeup;
 
 use super::place::{Leave, Place};
@@ -180,10 +179,10 @@ impl Session {
     /// Says the last word.
     pub(super) fn end(&mut self, now: Instant, ending: Ending) {
         self.end_conversations(now);
+        let figures = Box::new(self.ledger.figures(now, &self.endpoint));
+        self.tracker.report_run(now, (*figures).clone());
         self.tracker.sign_out(now);
-        let (sent, received) = (self.sent, self.received);
-        let Stats { datagrams_sent: datagrams, data_repeated: retransmitted, .. } = self.stats();
-        self.tell(Event::Bye { sent, received, datagrams, retransmitted });
+        self.tell(Event::Bye { figures });
         self.phase = Phase::Ended(ending);
     }
 }

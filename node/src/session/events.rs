@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use decury_common::base::id::{GroupName, UserName};
+use decury_common::base::id::{GroupName, MessageId, UserName};
 use decury_common::base::limits::MEMBERS_MAX;
 use decury_common::base::time::Instant;
 use decury_common::endpoint::{self, Cause, ViewInfo};
@@ -22,8 +22,18 @@ impl Session {
             | endpoint::Event::View { group, .. }
             | endpoint::Event::HistoryGap { group }
                 if self.unheard.contains(&group) => {}
-            endpoint::Event::Message { group, from, id, clock, position, caught_up, payload, .. } => {
-                self.received += 1;
+            endpoint::Event::Message {
+                group,
+                from,
+                id,
+                clock,
+                position,
+                caught_up,
+                sent_at,
+                payload,
+                ..
+            } => {
+                self.note_received(now, Some(group), id, sent_at);
                 if caught_up {
                     self.private.note_seen(from);
                 }
@@ -62,6 +72,18 @@ impl Session {
         }
         self.drain_tracker(now);
         None
+    }
+
+    /// Counts a delivery, and measures how long it took if the message says when it was sent.
+    pub(super) fn note_received(
+        &mut self,
+        now: Instant,
+        group: Option<GroupName>,
+        id: MessageId,
+        sent_at: Option<Instant>,
+    ) {
+        let latency = sent_at.and_then(|at| self.endpoint.latency(now, id.sender.incarnation, at));
+        self.ledger.received(now, group, latency);
     }
 
     fn order(&self, group: GroupName) -> OrderKind {

@@ -15,6 +15,7 @@ mod api;
 mod commands;
 mod ending;
 mod events;
+mod figures;
 mod join;
 mod keeping;
 mod lab;
@@ -44,6 +45,7 @@ pub use text::{Text, sanitise};
 
 use commands::Waiting;
 use ending::Phase;
+use figures::Ledger;
 use keeping::Keeping;
 use lab::Lab;
 use place::{Place, Wish};
@@ -98,8 +100,7 @@ pub struct Session {
     /// The line behind each listing that the tracker was asked for.
     listings: BTreeMap<u32, Option<u64>>,
     signed_in_before: bool,
-    sent: u64,
-    received: u64,
+    ledger: Ledger,
     keeping: Keeping,
     /// What is to be told, and how many records must be safe before.
     events: VecDeque<(u64, Event)>,
@@ -139,8 +140,7 @@ impl Session {
             private: Private::default(),
             listings: BTreeMap::new(),
             signed_in_before: false,
-            sent: 0,
-            received: 0,
+            ledger: Ledger::new(now),
             identity: restored.identity,
             keeping: Keeping::new(&restored),
             events: VecDeque::new(),

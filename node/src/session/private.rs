@@ -254,7 +254,7 @@ impl Session {
     fn posted(&mut self, id: MessageId, letter: Letter) {
         if letter.former.is_none() {
             let (re, to, text) = (letter.re, letter.to, letter.text.clone());
-            self.sent += 1;
+            self.ledger.sent(None);
             self.keep(Record::Written { to, id, text });
             self.tell_when_stored(Event::PrivateSent { re, to, id });
         }
@@ -321,7 +321,9 @@ impl Session {
     /// Takes in what the endpoint says of private messages.
     pub(super) fn handle_private(&mut self, now: Instant, event: endpoint::Event) {
         match event {
-            endpoint::Event::Private { from, id, payload, .. } => self.handle_heard(now, from, id, payload),
+            endpoint::Event::Private { from, id, sent_at, payload } => {
+                self.handle_heard(now, from, (id, sent_at), payload);
+            }
             endpoint::Event::Confirmed { to: by, id } => {
                 let letter = self.private.under_way.remove(&id);
                 let id = letter.and_then(|letter| letter.former).unwrap_or(id);
@@ -335,11 +337,17 @@ impl Session {
     }
 
     /// A private message has come. Its sender is told so when it is safe here.
-    fn handle_heard(&mut self, now: Instant, from: UserName, id: MessageId, payload: Bytes) {
+    fn handle_heard(
+        &mut self,
+        now: Instant,
+        from: UserName,
+        (id, sent_at): (MessageId, Option<Instant>),
+        payload: Bytes,
+    ) {
         if let Some((name, text)) = letter::open(id, payload)
             && self.keeping.hear(from, name)
         {
-            self.received += 1;
+            self.note_received(now, None, id, sent_at);
             self.private.note_seen(from);
             self.keep(Record::Heard { from, id: name, text: text.clone() });
             let (to, text) = (self.config.name, Text::new(text));

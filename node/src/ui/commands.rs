@@ -111,6 +111,13 @@ static COMMANDS: &[Spec] = &[
         }),
     },
     Spec {
+        names: &["s", "stats"],
+        usage: "!s",
+        about: "figures: messages, throughput, latency, in all and for each group",
+        example: "!s",
+        parse: Some(|arguments| arguments.end(Command::Figures)),
+    },
+    Spec {
         names: &["fault"],
         usage: "!fault [SPEC|clear]",
         about: "the lab: delay, lose, double or cut what arrives; alone, show what is in force",
@@ -142,7 +149,6 @@ static COMMANDS: &[Spec] = &[
     later(&["find"], "!find WORDS", "search in what was said"),
     later(&["send"], "!send USER|GROUP PATH", "send a file"),
     later(&["info"], "!info ID", "how far a message has come with each member"),
-    later(&["s", "stats"], "!s", "figures"),
     later(&["peer"], "!peer ADDR", "try a further peer"),
     later(&["text"], "!text \"JSON string\"", "text with line breaks"),
     later(&["logout"], "!logout", "sign out and quit"),

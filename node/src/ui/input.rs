@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn what_a_later_version_brings_is_refused_by_name() {
-        for line in ["!u", "/list", "!s", "!text \"a\""] {
+        for line in ["!u", "/list", "!text \"a\""] {
             let (code, text) = refused(line.as_bytes());
             assert_eq!(code, ErrorCode::NotInThisVersion, "{line}");
             assert!(text.ends_with("is not in this version"), "{line}: {text}");

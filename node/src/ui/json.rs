@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use decury_common::base::id::{GroupName, MessageId, UserName};
 use decury_common::endpoint::{Cause, Held, MemberStatus, Reached, VectorClock, ViewInfo};
+use decury_common::wire::figures::Readable;
 use serde::{Serialize, Serializer};
 
 use super::FrontEnd;
@@ -133,6 +134,7 @@ enum Fields<'a> {
         with: Option<UserName>,
         messages: Vec<Remembered<'a>>,
     },
+    Figures(Readable<'a>),
     Fault {
         rules: Vec<String>,
     },
@@ -153,13 +155,6 @@ enum Fields<'a> {
         #[serde(serialize_with = "display_some", skip_serializing_if = "Option::is_none")]
         id: Option<MessageId>,
         text: &'a str,
-    },
-    Bye {
-        sent: u64,
-        received: u64,
-        total: u64,
-        datagrams: u64,
-        retransmitted: u64,
     },
 }
 
@@ -271,11 +266,8 @@ fn fields(event: &Event) -> (&'static str, Option<u64>, Fields<'_>) {
         Event::Refused { code, text } => {
             ("error", None, Fields::Error { code: code.as_str(), id: None, text })
         }
-        Event::Bye { sent, received, datagrams, retransmitted } => {
-            let (sent, received, total) = (*sent, *received, sent + received);
-            let (datagrams, retransmitted) = (*datagrams, *retransmitted);
-            ("bye", None, Fields::Bye { sent, received, total, datagrams, retransmitted })
-        }
+        Event::Figures { re, figures } => ("stats", *re, Fields::Figures((&**figures).into())),
+        Event::Bye { figures } => ("bye", None, Fields::Figures((&**figures).into())),
     }
 }
 
@@ -334,6 +326,7 @@ mod tests {
     use decury_common::base::id::{Identity, Incarnation, MemberId, ViewId};
     use decury_common::endpoint::{Number, WaitsFor};
     use decury_common::order::OrderKind;
+    use decury_common::wire::figures::{Figures, Percentiles, Tally};
 
     use super::*;
     use crate::session::{ErrorCode, Notice, Text};
@@ -435,6 +428,26 @@ mod tests {
     }
 
     #[test]
+    fn figures_are_the_same_when_asked_for_and_at_the_end() {
+        let latency = Some(Percentiles { p50_us: 310, p99_us: 1_250, clock_error_us: 40 });
+        let all = Tally { sent: 2, received: 3, spanned_us: 4_000_000, retransmitted: 1, latency };
+        let groups = std::iter::once((name("lobby"), all)).collect();
+        let figures = Figures { ran_us: 5_000_000, datagrams: 9, all, private: Tally::default(), groups };
+        let tally = r#""sent":2,"received":3,"total":5,"messages_per_s":0.5,"#.to_owned()
+            + r#""latency_us":{"p50":310,"p99":1250,"clock_error_us":40},"retransmitted":1"#;
+        let none = r#""sent":0,"received":0,"total":0,"messages_per_s":0.0,"#.to_owned()
+            + r#""latency_us":{"p50":null,"p99":null,"clock_error_us":null},"retransmitted":0"#;
+        let rest = format!(
+            r#""at":7,{{re}}{tally},"datagrams":9,"ran_us":5000000,"per_group":{{"lobby":{{{tally}}}}},"private":{{{none}}}"#
+        );
+        let figures = Box::new(figures);
+        let asked = line(&Event::Figures { re: Some(4), figures: figures.clone() });
+        assert_eq!(asked, format!("{{\"event\":\"stats\",{}}}\n", rest.replace("{re}", r#""re":4,"#)));
+        let last = line(&Event::Bye { figures });
+        assert_eq!(last, format!("{{\"event\":\"bye\",{}}}\n", rest.replace("{re}", "")));
+    }
+
+    #[test]
     fn every_other_event_has_exactly_its_fields() {
         let group = name("lobby");
         let id = MessageId { sender: ANN, count: 5 };
@@ -519,10 +532,6 @@ mod tests {
             (
                 Event::Notice { re: None, notice: Notice::HistoryGap { group } },
                 r##""notice","at":7,"kind":"history_gap","group":"lobby","text":"what was said in #lobby before you came is out of reach""##,
-            ),
-            (
-                Event::Bye { sent: 2, received: 3, datagrams: 9, retransmitted: 1 },
-                r#""bye","at":7,"sent":2,"received":3,"total":5,"datagrams":9,"retransmitted":1"#,
             ),
         ] {
             assert_eq!(line(&event), format!("{{\"event\":{fields}}}\n"));

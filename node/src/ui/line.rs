@@ -7,9 +7,8 @@ use std::sync::Arc;
 use decury_common::base::id::{GroupName, UserName};
 use decury_common::endpoint::{Cause, Held, MemberStatus, Number, Reached, WaitsFor};
 
-use super::FrontEnd;
-use super::colour;
 use super::model::SharedModel;
+use super::{FrontEnd, colour, figures};
 use crate::session::record::Past;
 use crate::session::{Event, GroupSummary, Spec, Talk};
 
@@ -90,13 +89,12 @@ impl<M: Write, T: Write> LineMode<M, T> {
             Event::History { talk, .. } => {
                 Some(format!("{}: nothing is kept of what was said", place(*talk)))
             }
+            Event::Figures { figures, .. } => Some(figures::table(figures)),
             Event::Faults { rules, .. } => Some(faults_listed(rules)),
             Event::Help { text, .. } => Some(text.clone()),
             Event::Notice { notice, .. } => Some(notice.to_string()),
             Event::Error { re, text, .. } => Some(number(re) + text),
-            Event::Bye { sent, received, .. } => {
-                self.me().map(|_| format!("bye: {sent} sent, {received} received"))
-            }
+            Event::Bye { figures } => self.me().map(|_| figures::farewell(figures)),
             // A refusal ends the program, which says so itself.
             Event::Refused { .. } => None,
             Event::Sent { .. } | Event::PrivateSent { .. } | Event::Receipt { .. } => None,
@@ -454,7 +452,7 @@ mod tests {
             Event::Notice { re: None, notice: Notice::PeerBack { group, user: name("bob") } },
             Event::Faults { re: None, rules: vec![name("from=bob,delay=5s"), name("loss=0.1")] },
             Event::Faults { re: None, rules: vec![] },
-            Event::Bye { sent: 1, received: 2, datagrams: 3, retransmitted: 0 },
+            Event::Bye { figures: Box::default() },
         ];
         assert_eq!(
             shown(true, &events).1,
@@ -466,7 +464,7 @@ mod tests {
              faults in force, on what arrives (!fault clear ends them):\n  \
              from bob: 5s later\n  from anybody: 10% lost\n\
              no faults are in force\n\
-             bye: 1 sent, 2 received\n"
+             bye: 0 sent, 0 received\n"
         );
     }
 }

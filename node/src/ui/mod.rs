@@ -9,6 +9,7 @@ mod commands;
 pub mod complete;
 #[cfg(feature = "edge")]
 pub mod editor;
+mod figures;
 pub mod input;
 pub mod json;
 pub mod line;

@@ -237,6 +237,7 @@ impl SessionHost {
             | Event::Groups { re, .. }
             | Event::Members { re, .. }
             | Event::Held { re, .. }
+            | Event::Figures { re, .. }
             | Event::Faults { re, .. }
             | Event::History { re, .. }
             | Event::Help { re, .. } => {

@@ -7,6 +7,7 @@ mod pseudo;
 
 mod crash;
 mod ends;
+mod figures;
 mod groups;
 mod hostile;
 mod lab;

@@ -124,6 +124,6 @@ fn line_mode_over_pipes_has_messages_on_stdout_and_the_rest_on_stderr() {
         assert!(!ended.said.errors.concat().contains('\x1b'), "{:?}", ended.said.errors);
     }
     assert!(ann.said.errors.iter().any(|line| line.starts_with("line 2: there is no command !who")));
-    assert_eq!(ann.said.errors.last().unwrap(), "bye: 2 sent, 3 received");
-    assert_eq!(bob.said.errors.last().unwrap(), "bye: 1 sent, 3 received");
+    assert!(ann.said.errors.last().unwrap().starts_with("bye: 2 sent, 3 received"));
+    assert!(bob.said.errors.last().unwrap().starts_with("bye: 1 sent, 3 received"));
 }

@@ -1,4 +1,5 @@
 mod ending;
+mod figures;
 mod groups;
 mod keeping;
 mod lab;

@@ -231,7 +231,7 @@ fn what_is_under_way_at_the_end_arrives_first() {
         world.type_line(0, &format!("!p bob {round}"));
     }
     world.nodes[0].session.finish(world.now);
-    world.wait(0, |event| matches!(event, Event::Bye { sent: 100, .. }));
+    world.wait(0, |event| matches!(event, Event::Bye { figures } if figures.all.sent == 100));
     world.pass(SECOND);
     assert_eq!((heard(&world, 1).len(), count(&world, 0, is_receipt)), (100, 100));
 }

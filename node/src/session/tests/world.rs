@@ -8,6 +8,8 @@ use bytes::Bytes;
 use decury_common::base::id::{GroupName, Identity, Incarnation};
 use decury_common::base::time::Instant;
 use decury_common::machine::{Machine as _, StreamAction, StreamId, StreamMachine as _, Wakeup};
+use decury_common::wire::figures::Run;
+use decury_common::wire::tracker::Answer;
 use decury_tracker::server::{self, Server};
 
 use crate::session::{Command, Config, Event, FaultChange, Kept, Request, Session, Talk, Task};
@@ -79,6 +81,7 @@ fn command(line: &str) -> Command {
         (Some("!why"), group) => Command::Why { group },
         (Some("!lm"), group) => Command::Members { group },
         (Some("!g"), None) => Command::Groups,
+        (Some("!s"), None) => Command::Figures,
         (Some("!p"), Some(_)) => {
             let (name, text) = line[3..].split_once(' ').unwrap();
             Command::Private { to: name.parse().unwrap(), text: Bytes::copy_from_slice(text.as_bytes()) }
@@ -159,6 +162,14 @@ impl World {
         self.tracker_starts += 1;
         let (heartbeat, lease) = (Duration::from_secs(5), Duration::from_secs(15));
         self.tracker = Some(Server::new(server::Config { heartbeat, lease, seed: self.tracker_starts }));
+    }
+
+    /// What the tracker has been told of runs, the oldest first.
+    pub(super) fn runs(&self) -> Vec<Run> {
+        match self.tracker.as_ref().map(|tracker| tracker.directory().runs(None)) {
+            Some(Answer::Runs { runs, .. }) => runs.into_iter().collect(),
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(super) fn stop_tracker(&mut self) {
@@ -390,6 +401,7 @@ pub(super) fn answered(event: &Event) -> Option<u64> {
         | Event::Members { re, .. }
         | Event::Held { re, .. }
         | Event::History { re, .. }
+        | Event::Figures { re, .. }
         | Event::Faults { re, .. }
         | Event::Help { re, .. }
         | Event::Notice { re, .. }

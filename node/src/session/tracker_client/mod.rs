@@ -22,6 +22,7 @@ use decury_common::base::list::List;
 use decury_common::base::rng::Rng;
 use decury_common::base::time::Instant;
 use decury_common::machine::{StreamAction, StreamId, StreamMachine, Wakeup};
+use decury_common::wire::figures::Figures;
 use decury_common::wire::stream::{self, FrameReader};
 use decury_common::wire::tracker::{
     Answer, Asked, GroupReport, Joined, Notice, Refusal, Request, SignIn, Told, Welcome,
@@ -139,6 +140,15 @@ impl TrackerClient {
         if self.tracker().is_some() {
             let number = self.number();
             self.send(now, number, Request::Report(report));
+        }
+    }
+
+    /// Tells the tracker what this run amounts to, if it is signed in there; otherwise nobody is told, since a run that
+    /// ends does not wait.
+    pub fn report_run(&mut self, now: Instant, figures: Figures) {
+        if self.tracker().is_some() {
+            let number = self.number();
+            self.send(now, number, Request::Run(figures));
         }
     }
 
