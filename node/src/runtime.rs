@@ -198,6 +198,7 @@ impl Runtime {
             }
             self.driver.receive(&mut self.session);
             self.driver.receive_streams(&mut self.session);
+            let now = self.driver.now();
             self.keep(now);
             self.take_input(now);
             let more = self.send_and_show(now);

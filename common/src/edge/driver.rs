@@ -89,7 +89,7 @@ impl Driver {
         self.clock
     }
 
-    /// The time of this turn: when [`Driver::wait`] last returned.
+    /// The time of this turn: when [`Driver::wait`] last returned, or [`Driver::receive`] had read all that it read.
     pub fn now(&self) -> Instant {
         self.now
     }
@@ -146,7 +146,8 @@ impl Driver {
     /// Feeds the machine: the datagrams that have arrived, then the time if its deadline has come.
     pub fn receive(&mut self, machine: &mut dyn Machine) {
         if let Some(udp) = &mut self.udp {
-            udp.receive(self.now, machine);
+            udp.receive(&self.clock, machine);
+            self.now = self.clock.now();
         }
         if machine.poll_timeout().is_some_and(|wakeup| wakeup.at <= self.now) {
             machine.handle_timeout(self.now);

@@ -21,12 +21,13 @@
 //! let waker = driver.waker(); // for the threads that feed the program
 //! loop {
 //!     let wakeup = Wakeup::earliest(session.poll_timeout(), session.poll_stream_timeout());
-//!     let now = driver.wait(wakeup)?; // sleeps until there is something to do
+//!     driver.wait(wakeup)?; // sleeps until there is something to do
 //!     if driver.has_event(token::SIGNALS) {
 //!         break;
 //!     }
 //!     driver.receive(&mut session); // arrived datagrams, then the timeout if it is due
 //!     driver.receive_streams(&mut session);
+//!     let now = driver.now();
 //!     // ... the program's own commands, at `now` ...
 //!     driver.transmit(&mut session); // what must be durable, then datagrams
 //!     driver.transmit_streams(&mut session);
@@ -35,8 +36,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A machine that speaks one protocol only leaves out the other's calls. All calls of a turn see the same time. Every
-//! one is bounded; what they leave is remembered, and the next `wait` then doesn't sleep.
+//! A machine that speaks one protocol only leaves out the other's calls. Datagrams come with the time at which they were
+//! read; all later calls of a turn see one time. Every call is bounded; what they leave is remembered, and the next
+//! `wait` then doesn't sleep.
 
 mod clock;
 mod driver;

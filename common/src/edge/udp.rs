@@ -12,6 +12,7 @@ use mio::{Interest, Registry, Token};
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::clock::Clock;
 use super::limits::{
     SOCKET_BUFFER_BYTES, UDP_BUFFER_BYTES, UDP_BUFFERS, UDP_BUFFERS_PER_TURN, UDP_PAYLOAD_MAX,
     UDP_TRANSMITS_PER_TURN,
@@ -130,16 +131,17 @@ impl Udp {
         self.blocked.is_none()
     }
 
-    /// Hands what has arrived to the machine, at most [`UDP_BUFFERS_PER_TURN`] buffers. Returns whether there may be
-    /// more.
-    pub fn receive(&mut self, now: Instant, machine: &mut dyn Machine) -> bool {
+    /// Hands what has arrived to the machine, at most [`UDP_BUFFERS_PER_TURN`] buffers, with the time at which it was
+    /// read: a datagram that came while the turn went on must not seem to have come before it did, or round trips would
+    /// be measured too short, and the clocks of others wrongly by more than that. Returns whether there may be more.
+    pub fn receive(&mut self, clock: &Clock, machine: &mut dyn Machine) -> bool {
         let mut budget = UDP_BUFFERS_PER_TURN;
         let mut failed = 0;
         while self.readable && budget > 0 {
             let mut metas = [RecvMeta::default(); UDP_BUFFERS];
             match self.read(&mut metas) {
                 Ok(count) => {
-                    self.hand_over(now, &metas[..count], machine);
+                    self.hand_over(clock.now(), &metas[..count], machine);
                     budget = budget.saturating_sub(count.max(1));
                     self.readable = !(SHORT_BATCH_IS_LAST && count < UDP_BUFFERS);
                 }
@@ -384,7 +386,7 @@ mod tests {
                 let udp = if event.token() == Token(1) { &mut sender } else { &mut receiver };
                 udp.handle_event(event);
             }
-            receiver.receive(Instant::ZERO, &mut listener);
+            receiver.receive(&Clock::start(), &mut listener);
             if listener.0.len() == 2 {
                 break;
             }

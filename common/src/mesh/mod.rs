@@ -1,4 +1,4 @@
-//! Who can be reached: heartbeats, round-trip times, suspicion.
+//! Who can be reached: heartbeats, round-trip times, clock offsets, suspicion.
 //!
 //! The model: every node sends each peer it is interested in a numbered [`Hello`] at a steady pace; each repeats the
 //! newest number heard from the other. A number that comes back proves that both directions work. A peer is
