@@ -71,7 +71,7 @@ struct Line<'a> {
     at: u64,
     user: UserName,
     #[serde(serialize_with = "as_text")]
-    fingerprint: Incarnation,
+    incarnation: Incarnation,
     #[serde(flatten)]
     figures: Readable<'a>,
 }
@@ -82,9 +82,9 @@ fn as_text<S: serde::Serializer>(incarnation: &Incarnation, serializer: S) -> Re
 
 fn lines(runs: &[Run], out: &mut impl Write) -> io::Result<()> {
     for run in runs {
-        let Run { number, at_us: at, user, incarnation: fingerprint, figures } = run;
-        let (number, at, user, fingerprint) = (*number, *at, *user, *fingerprint);
-        serde_json::to_writer(&mut *out, &Line { number, at, user, fingerprint, figures: figures.into() })?;
+        let Run { number, at_us: at, user, incarnation, figures } = run;
+        let (number, at, user, incarnation) = (*number, *at, *user, *incarnation);
+        serde_json::to_writer(&mut *out, &Line { number, at, user, incarnation, figures: figures.into() })?;
         out.write_all(b"\n")?;
     }
     Ok(())
@@ -168,7 +168,7 @@ mod tests {
     fn a_line_of_json_has_exactly_these_fields() {
         assert_eq!(
             text(|out| lines(&[run()], out)),
-            r#"{"number":7,"at":5000000,"user":"ann","fingerprint":"000000000000000a","#.to_owned()
+            r#"{"number":7,"at":5000000,"user":"ann","incarnation":"000000000000000a","#.to_owned()
                 + r#""sent":2,"received":3,"total":5,"messages_per_s":2.0,"#
                 + r#""latency_us":{"p50":310,"p99":1250,"clock_error_us":40},"retransmitted":1,"#
                 + r#""datagrams":9,"ran_us":130000000,"per_group":{"lobby":{"sent":2,"received":3,"total":5,"#
