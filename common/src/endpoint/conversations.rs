@@ -1,6 +1,6 @@
 //! One node's private conversations: begun when there is something to say, ended when there no longer is.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +18,10 @@ use crate::wire::{Frame, Packer, Section};
 
 /// Speakers whose conversations are remembered, so that no former one is taken for a new one.
 const SPEAKERS_MAX: usize = 16 * CONVERSATIONS_MAX;
+/// People for whom there was no room, and whom this node is told of when there is.
+const REFUSED_MAX: usize = 16 * CONVERSATIONS_MAX;
+/// What a listener has not heard of for so long its speaker has ended: it may make room for others.
+const LISTENED_FOR: Duration = Duration::from_secs(60);
 
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +47,13 @@ pub(super) struct Conversations {
     served: Option<ViewId>,
     /// Counters of those that are over.
     past: Counters,
-    /// This node ends: whom to tell.
+    /// Those to whom a conversation could not be begun.
+    refused: BTreeSet<UserName>,
+    /// What is to be told beside what each conversation tells.
+    events: VecDeque<Event>,
+    /// This node ends: no conversation begins any more.
+    closed: bool,
+    /// Whom to tell that.
     farewells: Vec<(Incarnation, Conversation)>,
 }
 
@@ -56,6 +66,9 @@ impl Conversations {
             speakers: VecDeque::new(),
             served: None,
             past: Counters::default(),
+            refused: BTreeSet::new(),
+            events: VecDeque::new(),
+            closed: false,
             farewells: Vec::new(),
         }
     }
@@ -69,7 +82,7 @@ impl Conversations {
         join: &mut u32,
         payload: Bytes,
     ) -> Result<MessageId, SendError> {
-        if to.incarnation == self.me.id.incarnation {
+        if self.closed || to.incarnation == self.me.id.incarnation {
             return Err(SendError::NotAMember);
         }
         let open = |c: &&mut Conversation| {
@@ -78,7 +91,10 @@ impl Conversations {
         if let Some(conversation) = self.of.values_mut().find(open) {
             return conversation.send(now, payload);
         }
-        if self.count(true) >= CONVERSATIONS_MAX {
+        if !self.make_room(now, true) || !mesh.has_room_for(to.incarnation) {
+            if self.refused.len() < REFUSED_MAX {
+                self.refused.insert(to.name);
+            }
             return Err(SendError::Busy);
         }
         mesh.want(now, to.incarnation, &to.addresses);
@@ -86,8 +102,7 @@ impl Conversations {
         *join += 1;
         let peer = MemberId { incarnation: to.incarnation, join: 0 };
         let peer = Member { id: peer, name: to.name, addresses: to.addresses.clone() };
-        let conversation = Conversation::speak(now, mesh, me, peer).filter(|_| mesh.knows(to.incarnation));
-        let mut conversation = conversation.ok_or(SendError::Busy)?;
+        let mut conversation = Conversation::speak(now, mesh, me, peer).ok_or(SendError::NotAMember)?;
         let id = conversation.send(now, payload)?;
         self.insert(conversation);
         Ok(id)
@@ -107,6 +122,7 @@ impl Conversations {
         if let Some(conversation) = self.of.get_mut(&view).filter(|c| c.section() == section) {
             if conversation.peer().id.incarnation == from {
                 conversation.handle_frame(now, from, frame, datagram);
+                self.tell_refused(now, mesh);
             }
             return Heard::Taken;
         }
@@ -129,7 +145,7 @@ impl Conversations {
         let speaker = join.member.id;
         let listener = Member { id: MemberId { join: 0, ..self.me.id }, ..self.me.clone() };
         mesh.want(now, speaker.incarnation, &join.member.addresses);
-        let room = self.count(false) < CONVERSATIONS_MAX && mesh.knows(speaker.incarnation);
+        let room = !self.closed && mesh.knows(speaker.incarnation) && self.make_room(now, false);
         let conversation = Conversation::listen(now, mesh, join.member.clone(), listener);
         let Some(conversation) = conversation.filter(|c| room && c.section() == section) else {
             return Heard::Refused;
@@ -152,9 +168,40 @@ impl Conversations {
         }
     }
 
-    /// How many there are in which this node speaks, or listens.
-    fn count(&self, speaks: bool) -> usize {
-        self.of.values().filter(|c| c.is_speaker() == speaks && !c.is_over()).count()
+    /// Room for one more in which this node speaks, or listens: those whose last events wait to be taken count as
+    /// well, and if need be the one that has been idle for longest ends.
+    fn make_room(&mut self, now: Instant, speaks: bool) -> bool {
+        let room = self.has_room(speaks);
+        if !room && let Some(idle) = self.longest_idle(now, speaks) {
+            if let Some(conversation) = self.of.get_mut(&idle) {
+                conversation.close();
+            }
+            self.drop_over();
+        }
+        room || self.has_room(speaks)
+    }
+
+    fn has_room(&self, speaks: bool) -> bool {
+        self.of.values().filter(|c| c.is_speaker() == speaks).count() < CONVERSATIONS_MAX
+    }
+
+    /// Of those that may end the one in which nothing was said for longest.
+    fn longest_idle(&self, now: Instant, speaks: bool) -> Option<ViewId> {
+        let least = if speaks { Duration::ZERO } else { LISTENED_FOR };
+        let idle = self.of.iter().filter(|(_, c)| c.is_speaker() == speaks && !c.has_event());
+        let idle = idle.filter_map(|(&view, c)| Some((c.idle_since()?, view)));
+        idle.filter(|&(since, _)| now.since(since) >= least).min().map(|(_, view)| view)
+    }
+
+    /// Tells of those who were refused, once there is room for one of them.
+    fn tell_refused(&mut self, now: Instant, mesh: &Mesh) {
+        if !self.refused.is_empty()
+            && mesh.has_room()
+            && (self.has_room(true) || self.longest_idle(now, true).is_some())
+        {
+            let refused = std::mem::take(&mut self.refused);
+            self.events.extend(refused.into_iter().map(|to| Event::PrivateWritable { to }));
+        }
     }
 
     /// The application has this message for good.
@@ -191,6 +238,7 @@ impl Conversations {
             conversation.advance(now, self.suspect_after);
         }
         self.drop_over();
+        self.tell_refused(now, mesh);
     }
 
     fn drop_over(&mut self) {
@@ -230,16 +278,24 @@ impl Conversations {
 
     /// This node ends: the others are told with the next datagrams, and what is not confirmed will not be.
     pub(super) fn close(&mut self) {
+        self.closed = true;
         for conversation in self.of.values_mut().filter(|c| !c.is_over()) {
             self.farewells.push((conversation.peer().id.incarnation, conversation.clone()));
             conversation.close();
         }
     }
 
-    /// The next event, from each in turn.
+    /// The next event, from each in turn; of several with one node the earlier comes first.
     pub(super) fn poll_event(&mut self) -> Option<Event> {
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
         let after = |c: &(&ViewId, &Conversation)| self.served.is_none_or(|served| *c.0 > served);
-        let ready = || self.of.iter().filter(|(_, c)| c.has_event());
+        let is_first = |view: ViewId, c: &Conversation| {
+            let mut earlier = self.of.range(..view).map(|(_, earlier)| earlier);
+            !earlier.any(|earlier| earlier.section().group == c.section().group && earlier.has_event())
+        };
+        let ready = || self.of.iter().filter(|&(&view, c)| c.has_event() && is_first(view, c));
         let view = ready().find(after).or_else(|| ready().next()).map(|(&view, _)| view)?;
         self.served = Some(view);
         let event = self.of.get_mut(&view).and_then(Conversation::poll_event);
@@ -255,12 +311,7 @@ impl Conversations {
     /// Writes what is due for this node; true if more is due than fitted.
     #[must_use]
     pub(super) fn write(&mut self, now: Instant, node: Incarnation, packer: &mut Packer) -> bool {
-        self.farewells.retain_mut(|(to, conversation)| {
-            if *to == node {
-                conversation.write_end(now, packer);
-            }
-            *to != node
-        });
+        self.farewells.retain_mut(|(to, conversation)| *to != node || !conversation.write_end(now, packer));
         self.with(node).any(|conversation| conversation.write(now, packer))
     }
 

@@ -155,7 +155,8 @@ impl Endpoint {
 
     /// Sends a message to one node alone: first in, first out, exactly once while both run. [`Event::Confirmed`]
     /// follows when the other has accepted it, [`Event::Unconfirmed`] when it will not any more. At most
-    /// [`limits::PAYLOAD_MAX`](crate::base::limits::PAYLOAD_MAX) bytes.
+    /// [`limits::PAYLOAD_MAX`](crate::base::limits::PAYLOAD_MAX) bytes. Nothing can be sent to oneself, nor after
+    /// [`Endpoint::close_conversations`].
     pub fn send_private(
         &mut self,
         now: Instant,
@@ -187,7 +188,8 @@ impl Endpoint {
         self.conversations.has_unconfirmed()
     }
 
-    /// Ends all private conversations: this node is about to go. The others are told with the next datagrams.
+    /// Ends all private conversations for good: this node is about to go. The others are told with the next datagrams,
+    /// and so is who begins another.
     pub fn close_conversations(&mut self) {
         self.conversations.close();
     }
@@ -358,7 +360,10 @@ impl Endpoint {
                 self.mesh.handle_hello(now, from.0, &hello);
                 continue;
             }
-            let Some(section) = section else { continue };
+            let Some(section) = section else {
+                self.stats.datagrams_refused += 1;
+                continue;
+            };
             match self.groups.get_mut(&section.group) {
                 Some(group) => {
                     let anew = group.handle_frame(now, &self.mesh, from, section, frame, datagram);
@@ -395,6 +400,9 @@ impl Endpoint {
             (Heard::Unknown, Frame::Beacon(beacon)) => (Section { view: None, ..section }, beacon.member),
             (Heard::Unknown, _) => return,
         };
+        if self.strays.len() >= STRAYS_MAX {
+            self.strays.retain(|&(node, ..)| self.mesh.knows(node));
+        }
         let stray = (from, section, Refuse { member, reason: Refusal::NotHere });
         if self.strays.len() < STRAYS_MAX && !self.strays.contains(&stray) {
             self.strays.push(stray);

@@ -128,6 +128,12 @@ impl Conversation {
         self.over
     }
 
+    /// Since when nothing was said; `None` if it is over, or something that was said is not confirmed.
+    pub fn idle_since(&self) -> Option<Instant> {
+        let settled = !self.has_unconfirmed() && self.unaccepted.is_empty() && !self.paused;
+        (settled && !self.over).then_some(self.used_at)
+    }
+
     /// Whether something that this node said is not confirmed.
     pub fn has_unconfirmed(&self) -> bool {
         !self.outbox.is_empty() || !self.unconfirmed.is_empty()
@@ -272,13 +278,14 @@ impl Conversation {
         self.live.write(now, 1 - self.me, self.section, packer)
     }
 
-    /// Writes that this node goes away; before that, what it has accepted.
-    pub fn write_end(&mut self, now: Instant, packer: &mut Packer) {
-        if !self.is_speaker() {
-            let _more = self.live.write(now, SPEAKER, self.section, packer);
+    /// Writes that this node goes away, and before that, what it has accepted; false if not all fits.
+    #[must_use]
+    pub fn write_end(&mut self, now: Instant, packer: &mut Packer) -> bool {
+        if !self.is_speaker() && self.live.write(now, SPEAKER, self.section, packer) {
+            return false;
         }
         let refuse = Refuse { member: self.peer().id, reason: Refusal::NotHere };
-        packer.push_in(self.section, &Frame::Refuse(refuse));
+        packer.push_in(self.section, &Frame::Refuse(refuse))
     }
 
     /// Throws away what is due for a node that cannot be reached yet: it will be repeated.

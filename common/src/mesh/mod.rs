@@ -80,6 +80,22 @@ impl Mesh {
         }
     }
 
+    /// Whether a further peer that is wanted would be taken, if need be in place of another.
+    pub fn has_room(&self) -> bool {
+        self.peers.len() < PEERS_MAX || self.dispensable().next().is_some()
+    }
+
+    /// The same for this one, which may be among the peers.
+    pub fn has_room_for(&self, node: Incarnation) -> bool {
+        self.knows(node) || self.has_room()
+    }
+
+    /// Those who can be forgotten when there are too many.
+    fn dispensable(&self) -> impl Iterator<Item = (Incarnation, &Peer)> {
+        let peers = self.peers.iter().filter(|(_, peer)| peer.suspected || !peer.met);
+        peers.map(|(&node, peer)| (node, peer))
+    }
+
     /// Forgets every peer that `wanted` does not name, except strangers heard a moment ago.
     pub fn retain(&mut self, now: Instant, wanted: impl Fn(Incarnation) -> bool) {
         let recent = |peer: &Peer| peer.heard_at.is_some_and(|at| now.since(at) < STRANGER_KEPT);
@@ -228,8 +244,8 @@ impl Mesh {
             return true;
         }
         let unheard = |peer: &Peer| now.since(peer.heard_at.unwrap_or(Instant::ZERO));
-        let oldest = self.peers.iter().filter(|(_, peer)| peer.suspected || !peer.met);
-        let oldest = oldest.max_by_key(|(_, peer)| (!peer.wanted, unheard(peer))).map(|(&node, _)| node);
+        let oldest = self.dispensable().max_by_key(|(_, peer)| (!peer.wanted, unheard(peer)));
+        let oldest = oldest.map(|(node, _)| node);
         let removed = oldest.and_then(|node| self.peers.remove(&node));
         self.forgotten = removed.as_ref().map_or(0, |peer| peer.number).max(self.forgotten);
         removed.is_some()

@@ -2,8 +2,8 @@
 //!
 //! A datagram is a [`Header`] and then frames, one after the other, each in postcard's encoding. A
 //! [`Frame::Section`] names the group and the view that the frames after it belong to. One file per family of
-//! frames: `mesh`, `multicast`, `membership`; `tracker` is the other protocol, over
-//! TCP, whose framing is in `stream`.
+//! frames: `mesh`, `multicast`, `order`, `membership`; `tracker` is the other protocol, over TCP, whose framing is in
+//! `stream`.
 //!
 //! Every list that a frame can carry has its limit in its type, so that nothing is allocated on the word of a
 //! stranger; what does not decode, or leaves bytes over, is refused whole.
@@ -39,9 +39,6 @@ pub enum DecodeError {
     /// A frame that does not decode, or exceeds a limit.
     #[error("a frame that does not decode")]
     Frame,
-    /// A group's frame before any section.
-    #[error("a group's frame outside any section")]
-    NoSection,
 }
 
 /// One thing said by one node to another.

@@ -1,8 +1,8 @@
 //! Private messages: first in, first out, once, between nodes that are up.
 
 use bytes::Bytes;
-use decury_common::base::id::Incarnation;
-use decury_common::base::limits::MESSAGE_MAX;
+use decury_common::base::id::{Incarnation, UserName};
+use decury_common::base::limits::{CONVERSATIONS_MAX, MESSAGE_MAX};
 use decury_common::endpoint::{Correspondent, Event, SendError};
 
 use crate::net::{Net, addresses, ms};
@@ -185,4 +185,64 @@ fn what_the_other_has_not_accepted_is_not_confirmed() {
     net.run_until(ms(100), |net| confirmed(net, 1) == 2);
     net.run_for(ms(1000));
     assert_eq!(confirmed(&net, 1), 2);
+}
+
+/// A cut made the speaker give up what had come already; what it says next comes after that.
+#[test]
+fn what_a_former_conversation_has_left_comes_before_anything_of_the_next() {
+    let mut net = strangers();
+    net.lazy = vec![2];
+    send(&mut net, 1, 2, "1").unwrap();
+    send(&mut net, 1, 2, "2").unwrap();
+    net.step();
+    net.run_for(ms(1000));
+    net.dead = vec![(1, 2)];
+    net.run_until(ms(15_000), |net| unconfirmed(net, 1) == 2);
+    net.dead.clear();
+    net.run_for(ms(3000));
+    send(&mut net, 1, 2, "3").unwrap();
+    net.run_for(ms(1000));
+    net.lazy.clear();
+    net.run_until(ms(5000), |net| heard(net, 2).len() == 3);
+    assert_eq!(heard(&net, 2), ["1", "2", "3"]);
+}
+
+fn writable(net: &Net, n: u64) -> Vec<UserName> {
+    let room = |event: &Event| match event {
+        Event::PrivateWritable { to } => Some(*to),
+        _ => None,
+    };
+    net.events(n).iter().filter_map(room).collect()
+}
+
+#[test]
+fn of_too_many_conversations_one_that_has_said_all_makes_room_and_else_room_is_told() {
+    let mut net = strangers();
+    let others = 10..10 + CONVERSATIONS_MAX as u64;
+    for n in others.clone() {
+        net.start(n, &[]);
+        send(&mut net, 1, n, "1").unwrap();
+    }
+    assert_eq!(send(&mut net, 1, 2, "1"), Err(SendError::Busy), "none of them is confirmed");
+    assert_eq!(writable(&net, 1), []);
+    net.run_until(ms(2000), |net| confirmed(net, 1) == CONVERSATIONS_MAX && !writable(net, 1).is_empty());
+    assert_eq!(writable(&net, 1), ["user2".parse().unwrap()]);
+    send(&mut net, 1, 2, "1").unwrap();
+    net.run_until(ms(2000), |net| heard(net, 2) == ["1"]);
+    // The one that made room begins anew, at the cost of another.
+    for n in others.clone() {
+        send(&mut net, 1, n, "2").unwrap();
+        net.run_until(ms(2000), |net| heard(net, n) == ["1", "2"]);
+    }
+    assert_eq!(unconfirmed(&net, 1), 0);
+}
+
+#[test]
+fn a_node_that_has_ended_its_conversations_begins_and_takes_up_none() {
+    let mut net = strangers();
+    net.node(2).close_conversations();
+    assert_eq!(send(&mut net, 2, 1, "1"), Err(SendError::NotAMember));
+    send(&mut net, 1, 2, "1").unwrap();
+    net.run_until(ms(1000), |net| unconfirmed(net, 1) == 1);
+    assert_eq!((heard(&net, 2), confirmed(&net, 1)), (vec![], 0));
 }

@@ -141,6 +141,40 @@ fn a_flood_of_strangers_does_not_make_a_node_forget_whom_it_looks_for() {
     net.run_until(ms(60_000), |net| [1, 2, 3].iter().all(|&n| net.members(n).len() == 3));
 }
 
+/// More strangers than a node remembers ask for a group that it is not in, all before it can answer.
+#[test]
+fn after_a_flood_of_strangers_one_that_asks_in_vain_is_still_told() {
+    use decury_common::base::id::MemberId;
+    use decury_common::wire::membership::{Join, Member};
+    use decury_common::wire::{Frame, Header, Packer, Section, Unpacker};
+    let asks = |net: &mut Net, stranger: u64, from: u64| {
+        let incarnation = Incarnation(stranger);
+        let id = MemberId { incarnation, join: 0 };
+        let member = Member { id, name: "stranger".parse().unwrap(), addresses: addresses(from) };
+        let mut packer = Packer::new(Header { from: incarnation, to: Some(Incarnation(1)) });
+        packer.push_in(Section { group: GroupId(9), view: None }, &Frame::Join(Join { member }));
+        let now = net.now;
+        net.node(1).handle_datagram(now, address(from), &mut packer.finish());
+    };
+    let mut net = Net::new();
+    net.start(1, &[]);
+    net.run_until(ms(1000), |net| net.members(1).len() == 1);
+    for stranger in (1000..1400).rev() {
+        asks(&mut net, stranger, 99);
+    }
+    net.step();
+    net.run_for(ms(1000));
+    asks(&mut net, 5000, 98);
+    let is_refusal = |bytes: &[u8]| {
+        let (_, mut frames) = Unpacker::new(bytes).unwrap();
+        std::iter::from_fn(|| frames.next_frame().unwrap())
+            .any(|(_, frame)| matches!(frame, Frame::Refuse(_)))
+    };
+    net.run_until(ms(1000), |net| {
+        net.log.iter().any(|(_, _, to, bytes)| *to == address(98) && is_refusal(bytes))
+    });
+}
+
 /// A leaver cut off from all others says that its last words may be lost.
 #[test]
 fn who_leaves_cut_off_is_not_told_that_all_is_well() {
@@ -255,10 +289,9 @@ fn a_strangers_nack_ends_no_attempt() {
     net.run_until(ms(1000), |net| (1..=3).all(|n| net.members(n).len() == 3));
     net.nodes.remove(&address(3));
     let end = net.now + ms(20_000);
-    let mut number = 0;
     while net.now < end && net.members(1).len() == 3 {
         let me = MemberId { incarnation: Incarnation(1), join: 0 };
-        for number in number..number + 200 {
+        for number in 0..200 {
             let attempt = ViewId { number, coordinator: me };
             let mut packer = Packer::new(Header { from: Incarnation(99), to: Some(Incarnation(1)) });
             let nack = Nack { attempt, promised: attempt };
@@ -267,7 +300,6 @@ fn a_strangers_nack_ends_no_attempt() {
             net.node(1).handle_datagram(now, address(99), &mut packer.finish());
         }
         net.step();
-        let _ = &mut number;
     }
     assert_eq!(net.members(1).len(), 2, "at {}", net.now);
 }
