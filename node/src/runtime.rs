@@ -100,7 +100,9 @@ pub fn run(args: &Args, name: UserName) -> Result<(), RunError> {
     let Front { output, input, desk } = front::start(&driver, args, trackers, data.path(), joins)?;
     let session = Session::new(config, restored, driver.now());
     let (input, stay, quit) = (Some(input), args.stay, false);
-    Runtime { driver, signals, session, store, first, input, output, desk, stay, quit, offer_groups }.run()
+    let stalled = false;
+    Runtime { driver, signals, session, store, first, input, output, desk, stay, quit, offer_groups, stalled }
+        .run()
 }
 
 /// Where a node keeps what is its own.
@@ -183,6 +185,8 @@ struct Runtime {
     quit: bool,
     /// A person who named no group is shown which there are, once a tracker can say.
     offer_groups: bool,
+    /// What is shown is not read, and input waits for that.
+    stalled: bool,
 }
 
 impl Runtime {
@@ -300,7 +304,14 @@ impl Runtime {
             self.driver.transmit_streams(&mut self.session);
             let before = left;
             while left > 0 {
-                if !self.output.has_room() || !self.hand_over(now) {
+                if !self.output.has_room() {
+                    if !self.session.wants_input() && !std::mem::replace(&mut self.stalled, true) {
+                        log::debug!("what is shown is not read: no input is taken meanwhile");
+                    }
+                    return true;
+                }
+                self.stalled = false;
+                if !self.hand_over(now) {
                     return true;
                 }
                 let Some(event) = self.session.poll_event(now) else {

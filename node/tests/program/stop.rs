@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use crate::run::{Node, Scratch, program};
@@ -68,8 +69,8 @@ fn a_reader_that_stalls_holds_the_input_up_and_loses_nothing() {
     const LINES: usize = 20_000;
     let data = Scratch::new();
     let arguments = ["--name", "ann", "--host=127.0.0.1:0", "--bind", "127.0.0.1", "--data", data.path()];
-    let mut child =
-        program(&[&arguments[..], &["--ui", "json", "--join", "lobby"]].concat()).spawn().unwrap();
+    let arguments = [&arguments[..], &["--ui", "json", "--join", "lobby"]].concat();
+    let mut child = program(&arguments).env("RUST_LOG", "decury_node=debug").spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let written = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&written);
@@ -79,12 +80,15 @@ fn a_reader_that_stalls_holds_the_input_up_and_loses_nothing() {
             count.fetch_add(1, Ordering::Relaxed);
         }
     });
-    let mut before = 0;
-    while before == 0 || before != written.load(Ordering::Relaxed) {
-        before = written.load(Ordering::Relaxed);
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    assert!(before < LINES / 2, "{before} lines were taken though nobody reads");
+    let (stalled, stall) = channel();
+    let errors = BufReader::new(child.stderr.take().unwrap()).lines();
+    std::thread::spawn(move || {
+        let told = errors.map_while(Result::ok).filter(|line| line.contains("no input is taken"));
+        told.for_each(|_| _ = stalled.send(()));
+    });
+    stall.recv_timeout(Duration::from_secs(20)).expect("it takes input though nobody reads");
+    let taken = written.load(Ordering::Relaxed);
+    assert!(taken < LINES / 2, "{taken} lines were taken though nobody reads");
     let events = BufReader::new(child.stdout.take().unwrap()).lines();
     let events = events.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
     let texts = events.filter(|event| event["event"] == "message").map(|event| event["text"].to_string());
