@@ -31,6 +31,10 @@ pub(crate) struct Net {
     /// Whether all accept the private messages that they are told.
     pub(crate) accepts_private: bool,
     pub(crate) steps: u64,
+    /// The order of the group.
+    pub(crate) order: OrderKind,
+    /// Of the datagrams in the log to come, the one with this number is lost.
+    pub(crate) lost: Option<usize>,
     /// All that was ever sent.
     pub(crate) log: Vec<(Instant, SocketAddr, SocketAddr, Vec<u8>)>,
 }
@@ -54,6 +58,8 @@ impl Net {
             lazy: Vec::new(),
             accepts_private: true,
             steps: 0,
+            order: OrderKind::Causal,
+            lost: None,
             log: Vec::new(),
         }
     }
@@ -77,7 +83,7 @@ impl Net {
         let join = JoinGroup {
             name: "lobby".parse().unwrap(),
             id: GroupId(7),
-            order: OrderKind::Causal,
+            order: self.order,
             contacts: contacts.iter().map(|&n| (Incarnation(n), addresses(n))).collect(),
         };
         endpoint.join(self.now, join).unwrap();
@@ -117,7 +123,13 @@ impl Net {
                 }
             }
         }
-        self.log.extend(self.wire.iter().filter(|(at, ..)| *at == self.now + LATENCY).cloned());
+        let fresh = self.wire.iter().position(|(at, ..)| *at == self.now + LATENCY);
+        let fresh = fresh.unwrap_or(self.wire.len());
+        let lost = self.lost.and_then(|lost| lost.checked_sub(self.log.len()));
+        self.log.extend_from_slice(&self.wire[fresh..]);
+        if let Some(lost) = lost.filter(|lost| fresh + lost < self.wire.len()) {
+            self.wire.remove(fresh + lost);
+        }
         let arrival = self.wire.iter().map(|&(at, ..)| at).min();
         let wakeup = self.nodes.values().filter_map(|node| node.poll_timeout()).map(|wakeup| wakeup.at).min();
         let next = arrival.into_iter().chain(wakeup).min().unwrap_or(self.now + ms(1));
@@ -144,8 +156,12 @@ impl Net {
 
     pub(crate) fn run_until(&mut self, limit: Duration, done: impl Fn(&Net) -> bool) {
         let end = self.now + limit;
+        let (mut at, mut turns) = (self.now, 0);
         while !done(self) {
             assert!(self.now < end, "not within {limit:?}");
+            turns = if self.now > at { 0 } else { turns + 1 };
+            assert!(turns < 1_000, "somebody spins at {at}");
+            at = self.now;
             self.step();
         }
     }
@@ -168,7 +184,7 @@ impl Net {
         let join = JoinGroup {
             name: "lobby".parse().unwrap(),
             id: GroupId(7),
-            order: OrderKind::Causal,
+            order: self.order,
             contacts: contacts.iter().map(|&n| (Incarnation(n), addresses(n))).collect(),
         };
         self.node(n).join(now, join).unwrap();

@@ -141,6 +141,11 @@ impl Tracker {
     pub(crate) fn kill(mut self) {
         self.process.kill();
     }
+
+    /// Processor time that it has used, in clock ticks.
+    pub(crate) fn ticks(&self) -> u64 {
+        process::ticks(self.process.id())
+    }
 }
 
 impl Node {
@@ -172,6 +177,11 @@ impl Node {
 
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Processor time that it has used, in clock ticks.
+    pub(crate) fn ticks(&self) -> u64 {
+        process::ticks(self.process.id())
     }
 
     /// Nobody reads what it says while the result lives.

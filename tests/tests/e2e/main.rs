@@ -10,6 +10,7 @@ mod ends;
 mod figures;
 mod groups;
 mod hostile;
+mod idle;
 mod lab;
 mod private;
 mod store;

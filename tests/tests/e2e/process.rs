@@ -43,6 +43,13 @@ pub(crate) fn signal(id: u32, name: &str) {
     assert!(status.success(), "there is no process {id} to get SIG{name}");
 }
 
+/// Processor time that a process has used, in clock ticks: fields 14 and 15 of its status line.
+pub(crate) fn ticks(id: u32) -> u64 {
+    let line = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    let (_, after_name) = line.rsplit_once(") ").unwrap();
+    after_name.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+}
+
 /// What a program has said so far.
 #[derive(Clone, Default)]
 pub(crate) struct Said {

@@ -5,6 +5,7 @@
 
 mod layers;
 mod length;
+mod pages;
 mod purity;
 mod rust;
 mod tree;
