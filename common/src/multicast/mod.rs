@@ -297,14 +297,6 @@ impl Multicast {
         }
     }
 
-    /// How many bytes of datagrams a member's socket holds before some are lost; all other members share it.
-    pub fn set_buffer(&mut self, rank: Rank, bytes: usize) {
-        let credit = credit(bytes, self.peers.len());
-        if let Some(peer) = self.peers.get_mut(rank) {
-            peer.flight.set_credit(credit);
-        }
-    }
-
     /// Whether a member is suspected: then it is sent hardly anything, and others repair what it had sent.
     pub fn suspected(&mut self, now: Instant, rank: Rank, suspected: bool) {
         if self.is_other(rank) {

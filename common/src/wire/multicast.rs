@@ -1,6 +1,5 @@
 //! Frames of the reliable multicast, all within the view that their section names.
 
-use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
 use crate::base::limits::{ACK_RANGES_MAX, MEMBERS_MAX, REQUEST_RANGES_MAX};
@@ -38,7 +37,7 @@ pub struct Head {
 }
 
 /// Entries of a vector clock: (rank, how many messages of that member in this view).
-pub type Deps = ArrayVec<(u8, u64), MEMBERS_MAX>;
+pub type Deps = List<(u8, u64), MEMBERS_MAX>;
 
 /// The how-manieth datagram with messages of its own this is, of its sender to its receiver in this view, from 1.
 ///

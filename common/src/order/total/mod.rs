@@ -130,16 +130,14 @@ impl Total {
         let clock = stream.clock.clone();
         let (count, sent_at) = (head.count, head.sent_at);
         stream.accept(Pending { index, count, payload, sent_at, clock, proposal });
-        if sender != self.me {
-            let counter = (!self.frozen).then(|| self.counter_for(sender, proposal));
-            match counter {
-                Some(counter) => {
-                    self.streams[sender].mine.extend(index, (counter, self.me));
-                }
-                None => self.see(proposal),
-            }
+        if sender == self.me {
+            self.decide_mine();
+        } else if self.frozen {
+            self.see(proposal);
+        } else {
+            let counter = self.counter_for(sender, proposal);
+            self.streams[sender].mine.extend(index, (counter, self.me));
         }
-        self.decide_mine();
     }
 
     pub(super) fn handle_proposals(&mut self, from: Rank, proposals: &Proposals) {
