@@ -270,7 +270,7 @@ impl Conversation {
     pub fn write(&mut self, now: Instant, packer: &mut Packer) -> bool {
         if self.is_opening() && self.open_at <= now {
             let member = self.view.members[SPEAKER].clone();
-            if !packer.push_in(self.section, &Frame::Join(Join { member })) {
+            if !packer.push_in(self.section, &Frame::Join(Box::new(Join { member }))) {
                 return true;
             }
             self.open_at = now + OPEN_REPEAT;

@@ -206,7 +206,7 @@ impl Group {
             }
             Frame::Join(join) => {
                 let at = (from, address);
-                self.with_membership(now, mesh, |m, cx| m.handle_join(cx, at, section.view, join));
+                self.with_membership(now, mesh, |m, cx| m.handle_join(cx, at, section.view, *join));
             }
             Frame::Refuse(refuse) => self.membership.handle_refuse(from, refuse),
             Frame::Nack(nack) => self.with_membership(now, mesh, |m, cx| m.handle_nack(cx, from, nack)),

@@ -141,7 +141,7 @@ impl Membership {
             self.wish_at = cx.now + WISH_REPEAT;
             let view = self.view.clone();
             for member in view.iter().flat_map(|view| &view.members) {
-                self.post(leader, Frame::Join(Join { member: member.clone() }));
+                self.post(leader, Frame::Join(Box::new(Join { member: member.clone() })));
             }
             // It must know where I stand, and may have been a stranger until now.
             if !self.knows(leader) {

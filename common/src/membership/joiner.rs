@@ -18,7 +18,7 @@ impl Membership {
             self.wish_at = cx.now + WISH_REPEAT;
             let asked: Vec<Incarnation> = self.roster.contacts().map(|(node, _)| node).collect();
             for node in asked.into_iter().filter(|&node| cx.mesh.reaches(cx.now, node)) {
-                self.post(node, Frame::Join(Join { member: self.me.clone() }));
+                self.post(node, Frame::Join(Box::new(Join { member: self.me.clone() })));
                 self.beacons.insert(node);
             }
         }
@@ -32,7 +32,7 @@ impl Membership {
         }
         self.beacons.insert(node);
         if self.view.is_none() {
-            self.post(node, Frame::Join(Join { member: self.me.clone() }));
+            self.post(node, Frame::Join(Box::new(Join { member: self.me.clone() })));
         }
     }
 

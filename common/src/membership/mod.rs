@@ -336,7 +336,7 @@ impl Membership {
             && view.is_none()
             && let Some(leader) = self.view_leader(cx).filter(|&leader| leader != self.me.id.incarnation)
         {
-            self.post(leader, Frame::Join(Join { member: member.clone() }));
+            self.post(leader, Frame::Join(Box::new(Join { member: member.clone() })));
         }
         self.roster.handle_wish(cx.now, member, view.filter(|_| direct));
     }

@@ -65,8 +65,8 @@ pub enum Frame<'a> {
     Decisions(order::Decisions),
     /// Order: whose decisions I hold, up to where.
     Decided(order::Decided),
-    /// Membership: take me in.
-    Join(membership::Join),
+    /// Membership: take me in. (Boxed: it is rare, and large beside the others.)
+    Join(Box<membership::Join>),
     /// Membership: you can't come in.
     Refuse(membership::Refuse),
     /// Membership: I have promised a higher attempt.

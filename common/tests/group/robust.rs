@@ -152,7 +152,7 @@ fn after_a_flood_of_strangers_one_that_asks_in_vain_is_still_told() {
         let id = MemberId { incarnation, join: 0 };
         let member = Member { id, name: "stranger".parse().unwrap(), addresses: addresses(from) };
         let mut packer = Packer::new(Header { from: incarnation, to: Some(Incarnation(1)) });
-        packer.push_in(Section { group: GroupId(9), view: None }, &Frame::Join(Join { member }));
+        packer.push_in(Section { group: GroupId(9), view: None }, &Frame::Join(Box::new(Join { member })));
         let now = net.now;
         net.node(1).handle_datagram(now, address(from), &mut packer.finish());
     };
