@@ -1,9 +1,10 @@
 //! Schedules about messages: kept back, lost, cut off, while views change.
 
+use decury_common::base::id::MessageId;
 use decury_common::order::OrderKind;
 use decury_common::wire::Frame;
 use decury_tests::sim::frames::Kind;
-use decury_tests::sim::network::{Fault, FrameFilter, Hosts, Ratio, Rule};
+use decury_tests::sim::network::{Fault, FrameFilter, Hosts, Ratio, Rule, RuleId};
 use decury_tests::sim::stage::Stage;
 
 use crate::{ALL_ORDERS, N, millis, seconds};
@@ -25,18 +26,23 @@ fn deliver_while_frozen() {
         stage.lose(data_of(3, ..), N[3], [N[0], N[2]]);
         let message = stage.says(N[3]).unwrap();
         stage.pass(millis(1));
-        stage.kill(N[3]);
-        let cut = stage.hold(Kind::Cut, N[0], Hosts::ALL);
-        stage.until_hit(cut, 2);
-        stage.release(late);
-        stage.pass(millis(100));
-        assert!(!stage.has_delivered(N[1], message), "delivered after a promise");
-        stage.kill(N[0]);
-        stage.discard(cut);
-        stage.until_view(&[N[1], N[2]]);
-        assert!(stage.has_delivered(N[1], message) && stage.has_delivered(N[2], message), "not reported");
-        stage.ends_well();
+        comes_after_the_promise(stage, late, message);
     }
+}
+
+/// n3 dies, and what n1 lacks for its message is released when n1 has promised; then the coordinator n0 dies as well.
+pub(crate) fn comes_after_the_promise(mut stage: Stage, late: RuleId, message: MessageId) {
+    stage.kill(N[3]);
+    let cut = stage.hold(Kind::Cut, N[0], Hosts::ALL);
+    stage.until_hit(cut, 2);
+    stage.release(late);
+    stage.pass(millis(100));
+    assert!(!stage.has_delivered(N[1], message), "delivered after a promise");
+    stage.kill(N[0]);
+    stage.discard(cut);
+    stage.until_view(&[N[1], N[2]]);
+    assert!(stage.has_delivered(N[1], message) && stage.has_delivered(N[2], message), "not reported");
+    stage.ends_well();
 }
 
 /// m2 is held, its cause is lost with two dead members: m2 is discarded by all alike.

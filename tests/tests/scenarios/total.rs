@@ -8,7 +8,7 @@ use decury_tests::sim::frames::Kind;
 use decury_tests::sim::network::{Fault, FrameFilter, Hosts, Ratio, Rule, RuleId};
 use decury_tests::sim::stage::Stage;
 
-use crate::messages::data_of;
+use crate::messages::{comes_after_the_promise, data_of};
 use crate::{N, millis, seconds};
 
 fn total(hosts: usize) -> Stage {
@@ -345,17 +345,7 @@ fn deliver_while_frozen() {
     stage.lose(Kind::Decisions, N[3], [N[0], N[2]]);
     let message = stage.says(N[3]).unwrap();
     stage.pass(millis(50));
-    stage.kill(N[3]);
-    let cut = stage.hold(Kind::Cut, N[0], Hosts::ALL);
-    stage.until_hit(cut, 2);
-    stage.release(late);
-    stage.pass(millis(100));
-    assert!(!stage.has_delivered(N[1], message), "delivered after a promise");
-    stage.kill(N[0]);
-    stage.discard(cut);
-    stage.until_view(&[N[1], N[2]]);
-    assert!(stage.has_delivered(N[1], message) && stage.has_delivered(N[2], message));
-    stage.ends_well();
+    comes_after_the_promise(stage, late, message);
 }
 
 /// One datagram in ten is lost, five members all talk: everything arrives everywhere, in one sequence with the same
