@@ -74,7 +74,8 @@ impl Session {
         None
     }
 
-    /// Counts a delivery, and measures how long it took if the message says when it was sent.
+    /// Counts a delivery, and measures how long it took if another's message says when it was sent. (Own ones, most of
+    /// them delivered at once, would only hide how long the others take.)
     pub(super) fn note_received(
         &mut self,
         now: Instant,
@@ -82,6 +83,7 @@ impl Session {
         id: MessageId,
         sent_at: Option<Instant>,
     ) {
+        let sent_at = sent_at.filter(|_| id.sender.incarnation != self.config.incarnation);
         let latency = sent_at.and_then(|at| self.endpoint.latency(now, id.sender.incarnation, at));
         self.ledger.received(now, group, latency);
     }
