@@ -25,8 +25,8 @@ use super::world::known;
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How long a session may take to end, whoever is dead.
 const END_WITHIN: Duration = Duration::from_secs(5);
-/// How long the disk takes to commit, at most.
-const COMMIT_WITHIN: Duration = Duration::from_millis(20);
+/// How long the disk takes to commit, at most, by the host's clock.
+pub(crate) const COMMIT_WITHIN: Duration = Duration::from_millis(20);
 /// Lines that wait for the session to take them.
 const TYPED_MAX: usize = 1_000;
 

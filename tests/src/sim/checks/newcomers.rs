@@ -12,6 +12,7 @@ use super::{Check, Verdict};
 use crate::sim::endpoint::HISTORY;
 use crate::sim::history::{Record, Roster, Stay, What};
 use crate::sim::host::HostId;
+use crate::sim::session::COMMIT_WITHIN;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Newcomers {
@@ -110,10 +111,11 @@ impl Newcomers {
         }
     }
 
-    /// It is out. What had waited for the past was delivered with that: then it was being told when it left.
+    /// It is out. What had waited for the past was delivered with that: then it was being told when it left. (That it has
+    /// left is said when its disk has it.)
     fn left(&mut self, member: MemberId, at: Instant) {
         if let Some(newcomer) = self.newcomers.get_mut(&member)
-            && newcomer.then.is_none_or(|(_, then)| then == at)
+            && newcomer.then.is_none_or(|(_, then)| at.since(then) <= COMMIT_WITHIN * 2)
         {
             newcomer.then = Some((Then::Leaving, at));
         }
