@@ -8,6 +8,7 @@ use super::{Event, Group, SendError};
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
 use crate::mesh::Mesh;
+use crate::wire::membership::PriorCut;
 
 /// A leaver goes anyway after this long.
 const LEAVE_LIMIT: Duration = Duration::from_secs(3);
@@ -69,6 +70,15 @@ impl Group {
             }
             Stage::Member | Stage::Over => {}
         }
+    }
+
+    /// Nobody is left to leave behind: the stay ends as the change would that takes this node out.
+    pub(super) fn end_alone(&mut self, now: Instant, cut: &PriorCut) {
+        let heard = self.live.as_ref().is_none_or(|live| live.multicast.is_all_stable());
+        if let Some(live) = &mut self.live {
+            live.finish(now, self.name, cut, (&mut self.events, &mut self.history));
+        }
+        self.end(heard);
     }
 
     /// The stay is over. What could have been delivered had there been room is delivered before that is said.

@@ -394,10 +394,7 @@ impl Group {
                     let told = self.catch_up.as_mut().and_then(|c| c.handle_past(now, from, past));
                     told.into_iter().for_each(|told| self.catch_up_with(told));
                 }
-                Outcome::Alone => {
-                    let heard = self.live.as_ref().is_none_or(|live| live.multicast.is_all_stable());
-                    self.end(heard);
-                }
+                Outcome::Alone(cut) => self.end_alone(now, &cut),
             }
         }
         result

@@ -250,7 +250,7 @@ impl Membership {
         self.reason_since = None;
         self.patience = self.rng.between(self.suspect_after / 2, self.suspect_after);
         if prepare.members.is_empty() {
-            self.outcomes.push(Outcome::Alone);
+            self.end_alone(cx, attempt);
             return;
         }
         self.seen = attempt.number;
@@ -263,6 +263,14 @@ impl Membership {
         self.attempt = Some(Attempt::new(cx.now, prepare.clone(), foreign));
         self.promise(cx, prepare);
         self.check_by(cx.now + self.suspect_after / 2, "membership: an attempt without progress");
+    }
+
+    /// The change of a leaver with whom nobody goes: it alone promises, and is ready.
+    fn end_alone(&mut self, cx: &mut Context<'_>, attempt: ViewId) {
+        let cut = cut::compute(attempt, self.order, self.report(cx).iter());
+        let Some((cut, prior)) = cut.priors.first().zip(cx.prior.as_mut()) else { return };
+        prior.adopt(cut);
+        self.outcomes.push(Outcome::Alone(cut.clone()));
     }
 
     pub(super) fn handle_promise(&mut self, cx: &mut Context<'_>, from: Incarnation, promise: Promise) {

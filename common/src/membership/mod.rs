@@ -90,8 +90,8 @@ pub enum Outcome {
     Installed(Box<Installed>),
     /// This node is not taken in.
     Refused(Refusal),
-    /// This node wanted to leave, and nobody else is left.
-    Alone,
+    /// This node wanted to leave, and nobody else is left: its view ends for it with all that it holds.
+    Alone(PriorCut),
     /// This node tells what was said before.
     Past(Incarnation, Past),
 }

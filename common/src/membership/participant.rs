@@ -63,12 +63,7 @@ impl Membership {
         if self.attempt.as_ref().is_some_and(|mine| mine.prepare.attempt < attempt) {
             self.give_up();
         }
-        let view = self.view.as_ref();
-        let prior = view.zip(cx.prior.as_mut()).map(|(view, prior)| {
-            let (holdings, order) = prior.freeze();
-            let rank = view.rank(self.me.id).unwrap_or(0) as u8;
-            Prior { view: view.id, rank, position: self.position, holdings, order }
-        });
+        let prior = self.report(cx);
         self.promised = Some(attempt);
         let ready = self.change.take().and_then(|change| change.ready);
         let deadline = self.next_deadline(cx.now);
@@ -81,6 +76,14 @@ impl Membership {
         } else {
             self.courier.send(attempt.coordinator.incarnation, &Message::Promise(promise));
         }
+    }
+
+    /// Freezes, and says what is held; `None` for a joiner.
+    pub(super) fn report(&self, cx: &mut Context<'_>) -> Option<Prior> {
+        let (view, prior) = self.view.as_ref().zip(cx.prior.as_mut())?;
+        let (holdings, order) = prior.freeze();
+        let rank = view.rank(self.me.id).unwrap_or(0) as u8;
+        Some(Prior { view: view.id, rank, position: self.position, holdings, order })
     }
 
     fn handle_cut(&mut self, cx: &mut Context<'_>, from: Incarnation, cut: Cut) {
