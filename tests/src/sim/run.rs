@@ -21,6 +21,8 @@ use super::world::{Figures, World};
 pub const CONVERGE_WITHIN: Duration = Duration::from_secs(90);
 /// Within which time any two nodes hear each other again: a node that does not answer is probed every two seconds.
 const FIND_WITHIN: Duration = Duration::from_secs(3);
+/// Within which time a session that has lost its tracker is signed in again: it tries anew after at most five seconds.
+const SIGN_IN_WITHIN: Duration = Duration::from_secs(6);
 /// Within which time then a message must be everywhere.
 pub const DELIVER_WITHIN: Duration = Duration::from_secs(20);
 /// For how long then nobody says anything.
@@ -122,8 +124,10 @@ impl Run<'_> {
         if let Some(tracker) = self.tracker {
             self.world.start(tracker);
         }
-        // What was cut a moment ago is suspected within this time, healed or not; and all have found each other again.
-        self.world.run_for(self.plan.suspect_after + FIND_WITHIN);
+        // What was cut a moment ago is suspected within this time, healed or not; and all have found each other again,
+        // and the tracker, from which a group may learn that it is not the one of its name.
+        let found = if self.tracker.is_some() { FIND_WITHIN.max(SIGN_IN_WITHIN) } else { FIND_WITHIN };
+        self.world.run_for(self.plan.suspect_after + found);
         self.converge();
         let views = self.world.history.views();
         // Nothing new is said meanwhile, by which a gap would be seen.
