@@ -30,10 +30,9 @@ fn main() {
 
 fn orders(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("order: accept to deliver");
-    for kind in [OrderKind::Fifo, OrderKind::Causal, OrderKind::Total] {
+    for kind in [OrderKind::Fifo, OrderKind::Causal, OrderKind::Total, OrderKind::Safe] {
         for members in [3, 10] {
-            let mut all: Vec<Order> =
-                (0..members).map(|me| Order::new(kind, me, members, 0).unwrap()).collect();
+            let mut all: Vec<Order> = (0..members).map(|me| Order::new(kind, me, members, 0)).collect();
             let mut sent = 0;
             group.throughput(Throughput::Elements(BATCH * (members * members) as u64));
             group.bench_function(BenchmarkId::new(kind.as_str(), members), |bencher| {
@@ -91,7 +90,7 @@ fn tell(all: &mut [Order], from: Rank, to: Rank) {
 
 fn endpoints(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("endpoints: send to deliver");
-    for kind in [OrderKind::Fifo, OrderKind::Causal, OrderKind::Total] {
+    for kind in [OrderKind::Fifo, OrderKind::Causal, OrderKind::Total, OrderKind::Safe] {
         for members in [3, 10] {
             let mut net = Net::assembled(kind, members);
             group.throughput(Throughput::Elements(BATCH * (members * members) as u64));

@@ -72,7 +72,7 @@ pub struct Args {
     #[arg(long, env = "DECURY_HISTORY", value_name = "SIZE", default_value = "64M", value_parser = size)]
     pub history: u64,
 
-    /// A group to join at the start, with the order (fifo, causal or total) to create it with, as in lobby or ops:total;
+    /// A group to join at the start, with the order (fifo, causal, total or safe) to create it with, as in lobby or ops:total;
     /// several times, or with commas between; the last one is current
     #[arg(long, env = "DECURY_JOIN", value_name = "GROUP[:ORDER]", value_delimiter = ',')]
     pub join: Vec<Join>,
@@ -161,9 +161,6 @@ impl FromStr for Join {
             Some((group, order)) => (group, Some(order.parse::<OrderKind>().map_err(|bad| bad.to_string())?)),
             None => (text, None),
         };
-        if let Some(order @ OrderKind::Safe) = order {
-            return Err(format!("the order {order} is not in this version"));
-        }
         let group = group.parse().map_err(|bad: decury_common::base::id::BadName| bad.to_string())?;
         Ok(Join { group, order })
     }
@@ -324,7 +321,6 @@ mod tests {
             (&["--host=here"], "HOST:PORT"),
             (&["--join", "a b"], "1 to 50 letters"),
             (&["--join", "a:sorted"], "fifo, causal"),
-            (&["--join", "a:safe"], "not in this version"),
             (&["--ui", "tui"], "not in this version"),
             (&["--ui", "web"], "auto, line, json"),
             (&["--history", "64 MB"], "64M"),

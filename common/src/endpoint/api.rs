@@ -63,9 +63,6 @@ pub enum JoinError {
     /// [`limits::GROUPS_MAX`](crate::base::limits::GROUPS_MAX) groups.
     #[error("in too many groups")]
     TooManyGroups,
-    /// An order that this version does not have yet.
-    #[error("this version has the orders fifo, causal and total only")]
-    Order,
 }
 
 /// Counters since the start.

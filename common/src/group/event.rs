@@ -86,8 +86,11 @@ pub enum Event {
         /// `causal`: how many messages of whom its sender had delivered when it sent this one, itself included;
         /// empty in `fifo`.
         clock: VectorClock,
-        /// `total`: its place in the group's sequence, from 1; the same at all members of a view.
+        /// `total` and `safe`: its place in the group's sequence, from 1; the same at all members of a view.
         position: Option<u64>,
+        /// `safe`: whether it is delivered within the promise. `Some(false)` marks it: its sender is gone, nobody here
+        /// knows its place, and others may have delivered it in another one. Absent when caught up.
+        uniform: Option<bool>,
         /// Said before this node came in: history, outside the sequence.
         caught_up: bool,
         /// When it was handed over for sending, by its sender's clock; of messages sent in quick succession not all say
@@ -208,10 +211,12 @@ pub struct Held {
 pub enum WaitsFor {
     /// Another message: its sender, and its number.
     Message(UserName, Number),
-    /// `total`: the place that this member proposes for it.
+    /// `total` and `safe`: the place that this member proposes for it.
     Proposal(UserName),
-    /// `total`: the place that this member, its sender, decides.
+    /// `total` and `safe`: the place that this member, its sender, decides.
     Decision(UserName),
+    /// `safe`: the word of this member that it holds the message and its place.
+    Acknowledgement(UserName),
     /// The end of a change of view: until then nothing is delivered.
     View,
     /// What was said before I came.
@@ -234,6 +239,7 @@ impl fmt::Display for WaitsFor {
             WaitsFor::Message(of, Number::InView(index)) => write!(f, "{of}'s message {index} in this view"),
             WaitsFor::Proposal(of) => write!(f, "{of}'s proposal"),
             WaitsFor::Decision(of) => write!(f, "{of}'s decision"),
+            WaitsFor::Acknowledgement(of) => write!(f, "{of}'s acknowledgement"),
             WaitsFor::View => f.write_str("the change of view"),
             WaitsFor::Past => f.write_str("what was said before"),
         }

@@ -135,6 +135,7 @@ impl Entry {
             id: self.id,
             clock: self.clock,
             position: None,
+            uniform: None,
             caught_up: true,
             sent_at: None,
             payload: self.payload,

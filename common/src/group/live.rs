@@ -34,7 +34,7 @@ pub(super) struct Live {
 
 impl Live {
     /// The messages of a view that begins now, with what the mesh already knows of its members. `None` if I am not a
-    /// member, or the order is one that this version does not have.
+    /// member.
     pub(super) fn new(
         now: Instant,
         mesh: &Mesh,
@@ -55,7 +55,7 @@ impl Live {
             multicast,
             names: view.members.iter().map(|member| member.name).collect(),
             paused: false,
-            order: Order::new(order, me, view.members.len(), position)?,
+            order: Order::new(order, me, view.members.len(), position),
             members: view.members.iter().map(|member| member.id).collect(),
             counts: view.members.iter().map(|_| 0).collect(),
         })
@@ -178,9 +178,10 @@ impl Live {
         let ordered = self.order.held().into_iter().map(|held| {
             let waits_for = match held.waits_for {
                 Awaited::Message(of, index) => self.message(of, index, before),
-                Awaited::Proposal(_) | Awaited::Decision(_) if self.multicast.is_frozen() => WaitsFor::View,
+                _ if self.multicast.is_frozen() => WaitsFor::View,
                 Awaited::Proposal(of) => WaitsFor::Proposal(self.names[of]),
                 Awaited::Decision(of) => WaitsFor::Decision(self.names[of]),
+                Awaited::Acknowledgement(of) => WaitsFor::Acknowledgement(self.names[of]),
             };
             (held.sender, held.count, waits_for)
         });
@@ -227,6 +228,7 @@ impl Live {
             id: MessageId { sender: self.members[ordered.sender], count: ordered.count },
             clock: VectorClock::new(self.names.clone(), ordered.clock),
             position: ordered.position,
+            uniform: ordered.uniform,
             caught_up: false,
             sent_at: ordered.sent_at,
             payload: ordered.payload,

@@ -34,7 +34,7 @@ impl Membership {
         let mine = participant(&prepare, self.me.id.incarnation).is_some_and(|m| m.id == self.me.id);
         let order_fits = match &self.view {
             Some(_) => self.order == prepare.order,
-            None => prepare.order.is_built(),
+            None => true,
         };
         if attempt.coordinator.incarnation != from
             || !mine

@@ -21,7 +21,16 @@ impl Fifo {
     pub(super) fn poll_deliver(&mut self) -> Option<Ordered> {
         let Arrived { sender, index, head, payload } = self.ready.pop_front()?;
         let (count, sent_at) = (head.count, head.sent_at);
-        Some(Ordered { sender, index, count, payload, clock: Clock::new(), position: None, sent_at })
+        Some(Ordered {
+            sender,
+            index,
+            count,
+            payload,
+            clock: Clock::new(),
+            position: None,
+            uniform: None,
+            sent_at,
+        })
     }
 
     pub(super) fn refused(&self) -> u64 {

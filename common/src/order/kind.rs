@@ -16,7 +16,7 @@ pub enum OrderKind {
     Causal,
     /// One sequence at all members, in agreement with causal order.
     Total,
-    /// As total, and uniform.
+    /// As total, and uniform: nothing is delivered before every member is known to hold it and its place.
     Safe,
 }
 
@@ -26,11 +26,6 @@ pub enum OrderKind {
 pub struct BadOrder;
 
 impl OrderKind {
-    /// Whether this version has it.
-    pub fn is_built(self) -> bool {
-        !matches!(self, OrderKind::Safe)
-    }
-
     /// The order as people type it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -47,8 +47,10 @@ pub struct Ordered {
     pub payload: Bytes,
     /// What its sender had delivered when it sent it, this message included; empty in `fifo`.
     pub clock: Clock,
-    /// `total`: its place in the group's sequence, from 1.
+    /// `total` and `safe`: its place in the group's sequence, from 1.
     pub position: Option<u64>,
+    /// `safe`: whether it is delivered within the promise; `Some(false)` marks it.
+    pub uniform: Option<bool>,
     /// When it was handed over, by its sender's clock, if it says so.
     pub sent_at: Option<Instant>,
 }
@@ -71,10 +73,12 @@ pub struct HeldMessage {
 pub enum Awaited {
     /// Another message: whose, and its index.
     Message(Rank, u64),
-    /// `total`: the place that this member proposes for it.
+    /// `total` and `safe`: the place that this member proposes for it.
     Proposal(Rank),
-    /// `total`: the place that this member, its sender, decides.
+    /// `total` and `safe`: the place that this member, its sender, decides.
     Decision(Rank),
+    /// `safe`: the word of this member that it holds the message and its place.
+    Acknowledgement(Rank),
 }
 
 /// The order of one view.
@@ -91,23 +95,25 @@ enum Rule {
 }
 
 impl Order {
-    /// The order of a new view of `members` members, in which this node has rank `me`. `None` for an order that this
-    /// version does not have. `position`: how many messages the group's sequence has before this view.
-    pub fn new(kind: OrderKind, me: Rank, members: usize, position: u64) -> Option<Order> {
+    /// The order of a new view of `members` members, in which this node has rank `me`. `position`: how many messages the
+    /// group's sequence has before this view.
+    pub fn new(kind: OrderKind, me: Rank, members: usize, position: u64) -> Order {
+        let total = |uniform| Rule::Total(Box::new(Total::new(uniform, me, members, position)));
         let rule = match kind {
             OrderKind::Fifo => Rule::Fifo(Fifo::default()),
             OrderKind::Causal => Rule::Causal(Causal::new(me, members)),
-            OrderKind::Total => Rule::Total(Box::new(Total::new(me, members, position))),
-            OrderKind::Safe => return None,
+            OrderKind::Total => total(false),
+            OrderKind::Safe => total(true),
         };
-        Some(Order { rule })
+        Order { rule }
     }
 
     /// Which order it is.
     pub fn kind(&self) -> OrderKind {
-        match self.rule {
+        match &self.rule {
             Rule::Fifo(_) => OrderKind::Fifo,
             Rule::Causal(_) => OrderKind::Causal,
+            Rule::Total(total) if total.is_uniform() => OrderKind::Safe,
             Rule::Total(_) => OrderKind::Total,
         }
     }
@@ -235,12 +241,12 @@ impl Order {
 
 /// What a coordinator decides from the reports of those who go together, each with its rank in their prior view.
 pub fn decide(kind: OrderKind, reports: &[(Rank, &OrderReport)]) -> OrderTable {
-    if kind != OrderKind::Total {
+    if matches!(kind, OrderKind::Fifo | OrderKind::Causal) {
         return OrderTable::None;
     }
     let total = reports.iter().filter_map(|&(rank, report)| match report {
         OrderReport::Total(report) => Some((rank, report)),
         OrderReport::None => None,
     });
-    OrderTable::Total(total::decide(&total.collect::<Vec<_>>()))
+    OrderTable::Total(total::decide(kind == OrderKind::Safe, &total.collect::<Vec<_>>()))
 }

@@ -12,7 +12,7 @@ pub enum OrderReport {
     /// `fifo` and `causal`: the messages themselves say it all.
     #[default]
     None,
-    /// `total`.
+    /// `total` and `safe`.
     Total(TotalReport),
 }
 
@@ -33,7 +33,7 @@ pub struct SenderReport {
     pub stable: u64,
     /// Finals, from there on without gaps.
     pub finals: List<Agreed, REPORT_RANGES_MAX>,
-    /// My proposals for those after the finals, without gaps.
+    /// My proposals for those after the finals, without gaps; none in `safe`.
     pub proposals: List<Agreed, REPORT_RANGES_MAX>,
 }
 
@@ -43,7 +43,7 @@ pub enum OrderTable {
     /// `fifo` and `causal`: nothing to decide.
     #[default]
     None,
-    /// `total`.
+    /// `total` and `safe`.
     Total(TotalTable),
 }
 
@@ -66,4 +66,6 @@ pub struct SenderTable {
     /// From the message after `stable` on, without gaps: the largest of the promisers' proposals, and of
     /// (clock + 1, rank) for each that has not proposed.
     pub proposals: List<Agreed, REPORT_RANGES_MAX>,
+    /// `safe`: the sender is not among them, so that nobody can decide what is not final: it comes marked, last.
+    pub absent: bool,
 }

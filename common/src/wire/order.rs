@@ -19,6 +19,13 @@ pub struct Agreed {
     pub rank: u8,
 }
 
+impl Agreed {
+    /// The last message.
+    pub fn last(&self) -> u64 {
+        self.first.saturating_add(u64::from(self.len)).saturating_sub(1)
+    }
+}
+
 /// What a receiver proposes for the messages of the one it is sent to; repeated until their decision is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposals {
@@ -33,9 +40,11 @@ pub struct Decisions {
     pub ranges: List<Agreed, AGREED_MAX>,
 }
 
-/// Up to which message of each member, by rank, the sender of this frame holds all decisions.
+/// Up to which message of each member, by rank, the sender of this frame holds all decisions, and so all messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decided {
     /// One entry per member of the view.
     pub upto: List<u64, MEMBERS_MAX>,
+    /// `safe`: the same is to be told in return, deliveries wait for it.
+    pub ask: bool,
 }

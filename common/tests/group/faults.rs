@@ -8,7 +8,7 @@ use decury_common::wire::membership::Refusal;
 
 use crate::net::{Net, address, ms, texts};
 
-const ORDERS: [OrderKind; 3] = [OrderKind::Fifo, OrderKind::Causal, OrderKind::Total];
+const ORDERS: [OrderKind; 4] = [OrderKind::Fifo, OrderKind::Causal, OrderKind::Total, OrderKind::Safe];
 
 /// So many nodes in one view, that have nothing to say.
 fn together(order: OrderKind, members: u64) -> Net {

@@ -207,8 +207,11 @@ pub enum Event {
         id: MessageId,
         /// How many messages of whom the sender had delivered, this one included; empty in `fifo`.
         clock: VectorClock,
-        /// `total`: its place in the group's sequence, from 1.
+        /// `total` and `safe`: its place in the group's sequence, from 1.
         position: Option<u64>,
+        /// `safe`: false marks a message that others may have delivered in another place, or not at all; absent when
+        /// caught up.
+        uniform: Option<bool>,
         /// Said before this node came in.
         caught_up: bool,
         /// What was said.

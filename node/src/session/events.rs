@@ -28,6 +28,7 @@ impl Session {
                 id,
                 clock,
                 position,
+                uniform,
                 caught_up,
                 sent_at,
                 payload,
@@ -40,7 +41,17 @@ impl Session {
                 let order = self.order(group);
                 self.keep(Record::Said { group, from, id, text: payload.clone(), caught_up });
                 let text = Text::new(payload);
-                return Some(Event::Message { group, order, from, id, clock, position, caught_up, text });
+                return Some(Event::Message {
+                    group,
+                    order,
+                    from,
+                    id,
+                    clock,
+                    position,
+                    uniform,
+                    caught_up,
+                    text,
+                });
             }
             endpoint::Event::Joined { group, view } => self.handle_joined(now, group, view),
             endpoint::Event::View { group, view, joined, left, cause } => {

@@ -115,7 +115,6 @@ impl Session {
                 let code = match error {
                     JoinError::Already => ErrorCode::AlreadyJoined,
                     JoinError::TooManyGroups => ErrorCode::TooManyGroups,
-                    JoinError::Order => ErrorCode::NotInThisVersion,
                 };
                 self.fail(now, group, wish.re, code, format!("#{group}: {error}"));
             }

@@ -37,7 +37,7 @@ pub(super) struct Arguments<'a> {
 static COMMANDS: &[Spec] = &[
     Spec {
         names: &["j", "join"],
-        usage: "!j GROUP [fifo|causal|total]",
+        usage: "!j GROUP [fifo|causal|total|safe]",
         about: "join a group, or create it with that order (causal if none is named); what you type goes there",
         example: "!j lobby",
         parse: Some(|mut arguments| {
@@ -262,9 +262,8 @@ impl Arguments<'_> {
     fn order(&mut self) -> Result<Option<OrderKind>, Refusal> {
         match self.words.next().map(OrderKind::from_str) {
             None => Ok(None),
-            Some(Ok(order @ (OrderKind::Fifo | OrderKind::Causal | OrderKind::Total))) => Ok(Some(order)),
-            Some(Ok(order)) => Err(not_yet(order.as_str(), "an order")),
-            Some(Err(_)) => Err(self.wrong("an order is fifo, causal or total")),
+            Some(Ok(order)) => Ok(Some(order)),
+            Some(Err(_)) => Err(self.wrong("an order is fifo, causal, total or safe")),
         }
     }
 

@@ -154,7 +154,7 @@ mod tests {
         };
         assert_eq!(offered("!p b"), "bert bob");
         assert_eq!(offered("!lm "), "attic lobby");
-        assert_eq!(offered("!j lobby "), "fifo causal total");
+        assert_eq!(offered("!j lobby "), "fifo causal total safe");
         assert!(offered("!").starts_with("!j !join !w !switch"), "{}", offered("!"));
         assert_eq!(offered("!m"), "!msg !members");
     }

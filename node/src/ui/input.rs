@@ -87,6 +87,7 @@ mod tests {
             ("!join lobby", join(None)),
             ("/join  lobby\tfifo ", join(Some(OrderKind::Fifo))),
             ("!j #lobby causal", join(Some(OrderKind::Causal))),
+            ("!j lobby safe", join(Some(OrderKind::Safe))),
             ("!w lobby", Command::Switch { group: lobby }),
             ("!g", Command::Groups),
             ("/g ", Command::Groups),
@@ -193,12 +194,11 @@ mod tests {
     #[test]
     fn a_wrong_argument_is_answered_with_what_was_expected() {
         for (line, code, hint) in [
-            ("!j", ErrorCode::BadCommand, "usage: !j GROUP [fifo|causal|total]"),
-            ("!j lobby sorted", ErrorCode::BadCommand, "an order is fifo, causal or total"),
+            ("!j", ErrorCode::BadCommand, "usage: !j GROUP [fifo|causal|total|safe]"),
+            ("!j lobby sorted", ErrorCode::BadCommand, "an order is fifo, causal, total or safe"),
             ("!j lobby fifo now", ErrorCode::BadCommand, "now is too much"),
             ("!j a/b", ErrorCode::BadName, "1 to 50 letters"),
             ("!j grüße", ErrorCode::BadName, "1 to 50 letters"),
-            ("!j lobby safe", ErrorCode::NotInThisVersion, "safe"),
             ("!w", ErrorCode::BadCommand, "usage: !w GROUP"),
             ("!g all", ErrorCode::BadCommand, "usage: !g"),
             ("!fault delay=5", ErrorCode::BadCommand, "as in 500ms"),

@@ -114,6 +114,8 @@ enum Fields<'a> {
         clock: &'a VectorClock,
         #[serde(skip_serializing_if = "Option::is_none")]
         position: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        uniform: Option<bool>,
         caught_up: bool,
     },
     Groups {
@@ -226,12 +228,13 @@ fn fields(event: &Event) -> (&'static str, Option<u64>, Fields<'_>) {
         Event::Receipt { id, by } => {
             ("receipt", None, Fields::Receipt { id: *id, state: "delivered", by: *by })
         }
-        Event::Message { group, order, from, id, clock, position, caught_up, text } => {
+        Event::Message { group, order, from, id, clock, position, uniform, caught_up, text } => {
             let (order, text, seq) = (order.as_str(), text.safe(), id.count);
             let (group, from, id, position) = (*group, *from, *id, *position);
-            let caught_up = *caught_up;
-            let message = Fields::Message { group, from, id, text, order, seq, clock, position, caught_up };
-            ("message", None, message)
+            let (uniform, caught_up) = (*uniform, *caught_up);
+            let said =
+                Fields::Message { group, from, id, text, order, seq, clock, position, uniform, caught_up };
+            ("message", None, said)
         }
         Event::Groups { re, groups } => {
             ("groups", *re, Fields::Groups { groups: groups.iter().map(group).collect() })
@@ -370,35 +373,33 @@ mod tests {
 
     #[test]
     fn a_message_says_who_what_and_how_it_is_ordered() {
-        let id = MessageId { sender: ANN, count: 5 };
-        let text = Text::new(Bytes::from_static("gr\u{fc}\"\u{1b}".as_bytes()));
-        let (group, from, order) = (name("lobby"), name("ann"), OrderKind::Causal);
-        let clock = [(name("ann"), 5), (name("bob"), 2)].into_iter().collect();
-        assert_eq!(
+        let said = |order, entries: &[(&str, u64)], position, uniform| {
             line(&Event::Message {
-                group,
+                group: name("lobby"),
                 order,
-                from,
-                id,
-                clock,
-                position: None,
+                from: name("ann"),
+                id: MessageId { sender: ANN, count: 5 },
+                clock: entries.iter().map(|&(member, count)| (name(member), count)).collect(),
+                position,
+                uniform,
                 caught_up: false,
-                text: text.clone()
-            }),
+                text: Text::new(Bytes::from_static("gr\u{fc}\"\u{1b}".as_bytes())),
+            })
+        };
+        assert_eq!(
+            said(OrderKind::Causal, &[("ann", 5), ("bob", 2)], None, None),
             r#"{"event":"message","at":7,"group":"lobby","from":"ann","id":"000000000000000a.0-5","#
                 .to_owned()
                 + "\"text\":\"gr\u{fc}\\\"\u{fffd}\","
                 + r#""order":"causal","seq":5,"clock":{"ann":5,"bob":2},"caught_up":false}"#
                 + "\n"
         );
-        let (order, clock) = (OrderKind::Fifo, VectorClock::default());
-        let fifo = Event::Message { group, order, from, id, clock, position: None, caught_up: false, text };
-        assert!(!line(&fifo).contains("clock") && !line(&fifo).contains("position"));
-        let Event::Message { text, .. } = fifo else { return };
-        let (order, clock) = (OrderKind::Total, [(name("ann"), 5)].into_iter().collect());
-        let total =
-            Event::Message { group, order, from, id, clock, position: Some(9), caught_up: false, text };
-        assert!(line(&total).contains(r#""clock":{"ann":5},"position":9,"caught_up":false"#));
+        let fifo = said(OrderKind::Fifo, &[], None, None);
+        assert!(!fifo.contains("clock") && !fifo.contains("position") && !fifo.contains("uniform"));
+        let total = said(OrderKind::Total, &[("ann", 5)], Some(9), None);
+        assert!(total.contains(r#""clock":{"ann":5},"position":9,"caught_up":false"#));
+        let safe = said(OrderKind::Safe, &[("ann", 5)], Some(9), Some(false));
+        assert!(safe.contains(r#""order":"safe","seq":5,"clock":{"ann":5},"position":9,"uniform":false,"#));
     }
 
     #[test]

@@ -119,6 +119,9 @@ impl<M: Write, T: Write> LineMode<M, T> {
             Event::Message { group, from, text, caught_up: true, .. } => {
                 Some(format!("#{group} (earlier) {}: {}", self.speaker(*from), text.safe()))
             }
+            Event::Message { group, from, text, uniform: Some(false), .. } => {
+                Some(format!("#{group} (others may lack this) {}: {}", self.speaker(*from), text.safe()))
+            }
             Event::Message { group, from, text, .. } => {
                 let typed_here = self.settings.interactive && self.me() == Some(*from);
                 (!typed_here).then(|| format!("#{group} {}: {}", self.speaker(*from), text.safe()))
@@ -273,6 +276,7 @@ mod tests {
             id,
             clock: Default::default(),
             position: None,
+            uniform: None,
             caught_up: false,
             text,
         }
@@ -334,8 +338,8 @@ mod tests {
     #[test]
     fn what_was_said_earlier_is_marked_and_shown_whoever_said_it() {
         let earlier = |from| match said(from, "hello") {
-            Event::Message { group, order, from, id, clock, position, text, .. } => {
-                Event::Message { group, order, from, id, clock, position, caught_up: true, text }
+            Event::Message { group, order, from, id, clock, position, uniform, text, .. } => {
+                Event::Message { group, order, from, id, clock, position, uniform, caught_up: true, text }
             }
             other => other,
         };
@@ -343,6 +347,19 @@ mod tests {
         assert_eq!(
             shown(true, &events).0,
             "#lobby (earlier) bob: hello\n#lobby (earlier) ann: hello\n#lobby bob: and now\n"
+        );
+    }
+
+    #[test]
+    fn what_others_may_have_elsewhere_or_not_at_all_is_marked() {
+        let mut marked = said("bob", "last words");
+        if let Event::Message { uniform, .. } = &mut marked {
+            *uniform = Some(false);
+        }
+        let events = [ready(None), said("bob", "hello"), marked];
+        assert_eq!(
+            shown(true, &events).0,
+            "#lobby bob: hello\n#lobby (others may lack this) bob: last words\n"
         );
     }
 

@@ -108,7 +108,7 @@ impl EndpointHost {
             }
             // The former stay there is not over yet: asked again soon.
             Err(JoinError::Already) => {}
-            Err(error @ (JoinError::TooManyGroups | JoinError::Order)) => {
+            Err(error @ JoinError::TooManyGroups) => {
                 let what = format!("{} can't join {group}: {error}", self.host);
                 desk.history.violate(Violation { at: desk.world_now, promise: "joining", what });
             }
@@ -162,10 +162,21 @@ impl EndpointHost {
                     desk.record(What::View { group, member, view, first: false });
                 }
             }
-            Event::Message { group, view, from, id, clock, payload, position, caught_up, sent_at } => {
+            Event::Message {
+                group,
+                view,
+                from,
+                id,
+                clock,
+                payload,
+                position,
+                uniform,
+                caught_up,
+                sent_at,
+            } => {
                 self.measure(id, sent_at, desk);
                 let Some(member) = self.member(group) else { return };
-                let delivery = Delivery { view, from, id, position, clock, payload };
+                let delivery = Delivery { view, from, id, position, uniform, clock, payload };
                 desk.record(match caught_up {
                     true => What::Told { group, member, delivery },
                     false => What::Delivered { group, member, delivery },
@@ -198,7 +209,8 @@ impl EndpointHost {
                 }
             }
             Event::Writable { group } => self.flush(group, desk),
-            Event::Suspected { .. } | Event::Back { .. } | Event::PrivateWritable { .. } => {}
+            Event::Suspected { group, member } => desk.record(What::Suspected { group, member }),
+            Event::Back { .. } | Event::PrivateWritable { .. } => {}
         }
     }
 

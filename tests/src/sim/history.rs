@@ -140,6 +140,13 @@ pub enum What {
         /// How long, by its own clock.
         latency: Latency,
     },
+    /// It was told that another has fallen silent.
+    Suspected {
+        /// In which group.
+        group: GroupName,
+        /// Whom.
+        member: UserName,
+    },
     /// It asked to leave a group.
     Leaving {
         /// Which.
@@ -167,8 +174,10 @@ pub struct Delivery {
     pub from: UserName,
     /// Its id.
     pub id: MessageId,
-    /// `total`: its place in the group's sequence.
+    /// `total` and `safe`: its place in the group's sequence.
     pub position: Option<u64>,
+    /// `safe`: false marks it.
+    pub uniform: Option<bool>,
     /// Its clock.
     pub clock: VectorClock,
     /// What it says.
@@ -280,6 +289,7 @@ impl Roster {
             | What::Remembers { .. }
             | What::Told { .. }
             | What::Gap { .. }
+            | What::Suspected { .. }
             | What::Said { .. }
             | What::Promised { .. }
             | What::Heard { .. }
@@ -303,6 +313,8 @@ pub struct History {
     violation: Option<Violation>,
     /// Deliveries so far, private and told ones included.
     delivered: u64,
+    /// Messages of groups that each host has delivered, told ones not included.
+    deliveries: BTreeMap<HostId, u64>,
     /// Views installed so far, at all members together.
     views: u64,
     /// Everything that happened, if it is to be kept.
@@ -328,6 +340,9 @@ impl History {
             self.delivered += 1;
             self.mix(id.sender.incarnation.0);
             self.mix(id.count);
+        }
+        if let What::Delivered { .. } = &record.what {
+            *self.deliveries.entry(host).or_default() += 1;
         }
         // The checks see who was where before this happened.
         if let Err(violation) = self.checks.observe(&record, &self.roster) {
@@ -387,6 +402,11 @@ impl History {
     /// How many deliveries there were.
     pub fn delivered(&self) -> u64 {
         self.delivered
+    }
+
+    /// How many messages of groups a host has delivered, told ones not included.
+    pub fn deliveries(&self, host: HostId) -> u64 {
+        self.deliveries.get(&host).copied().unwrap_or_default()
     }
 
     /// How many views were installed, at all members together.

@@ -206,10 +206,10 @@ impl SessionHost {
                     desk.record(What::Sent { group, id, payload });
                 }
             }
-            Event::Message { group, from, id, clock, position, caught_up, text, .. } => {
+            Event::Message { group, from, id, clock, position, uniform, caught_up, text, .. } => {
                 if let Some((member, view)) = self.wishes.get(&group).and_then(|wish| wish.member) {
                     let payload = Bytes::from(text.safe().into_owned());
-                    let delivery = Delivery { view, from, id, position, clock, payload };
+                    let delivery = Delivery { view, from, id, position, uniform, clock, payload };
                     desk.record(match caught_up {
                         true => What::Told { group, member, delivery },
                         false => What::Delivered { group, member, delivery },
@@ -263,6 +263,7 @@ impl SessionHost {
                     wish.in_haste = true;
                 }
             }
+            Notice::PeerSuspected { group, user: member } => desk.record(What::Suspected { group, member }),
             Notice::HistoryGap { group } => {
                 if let Some((member, _)) = self.wishes.get(&group).and_then(|wish| wish.member) {
                     desk.record(What::Gap { group, member });

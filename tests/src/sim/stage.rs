@@ -262,9 +262,20 @@ impl Stage {
         self.delivered(host).map(|delivery| delivery.id).collect()
     }
 
-    /// The same, each with its place in the group's sequence, in `total`.
+    /// The same, each with its place in the group's sequence, in `total` and `safe`.
     pub fn positions(&self, host: HostId) -> Vec<(MessageId, Option<u64>)> {
         self.delivered(host).map(|delivery| (delivery.id, delivery.position)).collect()
+    }
+
+    /// What a host has delivered, each with whether it came unmarked, in `safe`.
+    pub fn marks(&self, host: HostId) -> Vec<(MessageId, bool)> {
+        self.delivered(host).map(|delivery| (delivery.id, delivery.uniform != Some(false))).collect()
+    }
+
+    /// How often anybody was told that somebody else has fallen silent.
+    pub fn suspicions(&self) -> usize {
+        let records = self.world.history.records().iter();
+        records.filter(|record| matches!(record.what, What::Suspected { .. })).count()
     }
 
     fn delivered(&self, host: HostId) -> impl Iterator<Item = &Delivery> {

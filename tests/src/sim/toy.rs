@@ -238,6 +238,7 @@ impl Program for ToyHost {
                 id,
                 clock: VectorClock::default(),
                 position: None,
+                uniform: None,
                 payload,
             };
             desk.record(What::Delivered { group, member: self.member, delivery });

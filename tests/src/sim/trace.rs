@@ -123,7 +123,8 @@ impl Trace {
             }
             What::Delivered { group, delivery, .. } => {
                 let (id, view) = (delivery.id, delivery.view);
-                self.line(record.at, format_args!("{host} delivers {group} {id} in {view}"));
+                let mark = if delivery.uniform == Some(false) { ", marked" } else { "" };
+                self.line(record.at, format_args!("{host} delivers {group} {id} in {view}{mark}"));
             }
             What::Told { group, delivery, .. } => {
                 self.line(record.at, format_args!("{host} is told {group} {}", delivery.id));
@@ -145,6 +146,9 @@ impl Trace {
                     record.at,
                     format_args!("{host} measures {time:?} of {id}, give or take {error:?}"),
                 );
+            }
+            What::Suspected { group, member } => {
+                self.line(record.at, format_args!("{host} suspects {member} in {group}"));
             }
             What::Leaving { group, .. } => self.line(record.at, format_args!("{host} leaves {group}")),
             What::Left { group, clean, .. } => {

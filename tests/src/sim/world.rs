@@ -26,16 +26,25 @@ const WAKEUPS_PER_MILLISECOND: u32 = 200;
 /// How long after healing something may still arrive that a fault has delayed.
 const LATE: Duration = Duration::from_secs(1);
 
-/// Something that happens as soon as certain frames have been sent a certain number of times: the moments that chance
-/// alone hardly hits.
+/// Something that happens as soon as something else has happened a certain number of times: the moments that chance alone
+/// hardly hits.
 #[derive(Clone, Debug)]
 pub struct Trap {
-    /// Counts the frames; a rule that watches.
-    pub rule: Rule,
-    /// When it has counted so many
+    /// What is counted.
+    pub trigger: Trigger,
+    /// When it has been counted so often
     pub count: u64,
     /// this happens.
     pub what: Mishap,
+}
+
+/// What springs a trap.
+#[derive(Clone, Debug)]
+pub enum Trigger {
+    /// Frames; by a rule that watches.
+    Frames(Rule),
+    /// A host delivers a message of a group.
+    Delivery(HostId),
 }
 
 /// What a trap does.
@@ -52,9 +61,16 @@ pub enum Mishap {
 /// A trap that is set.
 #[derive(Clone, Debug)]
 struct Set {
-    rule: RuleId,
-    count: u64,
+    counter: Counter,
+    /// It springs at this count.
+    at: u64,
     what: Mishap,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Counter {
+    Frames(RuleId),
+    Deliveries(HostId),
 }
 
 /// One run: hosts, the network between them, and the time.
@@ -250,15 +266,28 @@ impl World {
 
     /// Sets a trap.
     pub fn set_trap(&mut self, trap: Trap) {
-        let rule = self.add_rule(trap.rule);
-        self.traps.push(Set { rule, count: trap.count, what: trap.what });
+        let counter = match trap.trigger {
+            Trigger::Frames(rule) => Counter::Frames(self.add_rule(rule)),
+            Trigger::Delivery(host) => Counter::Deliveries(host),
+        };
+        let at = self.count(counter) + trap.count;
+        self.traps.push(Set { counter, at, what: trap.what });
+    }
+
+    fn count(&self, counter: Counter) -> u64 {
+        match counter {
+            Counter::Frames(rule) => self.hits(rule),
+            Counter::Deliveries(host) => self.history.deliveries(host),
+        }
     }
 
     fn spring_traps(&mut self) {
-        while let Some(index) = self.traps.iter().position(|trap| self.hits(trap.rule) >= trap.count) {
-            let Set { rule, what, .. } = self.traps.swap_remove(index);
+        while let Some(index) = self.traps.iter().position(|trap| self.count(trap.counter) >= trap.at) {
+            let Set { counter, what, .. } = self.traps.swap_remove(index);
             self.note(format_args!("A TRAP: {what:?}"));
-            self.remove_rule(rule);
+            if let Counter::Frames(rule) = counter {
+                self.remove_rule(rule);
+            }
             match what {
                 Mishap::Kill(host) => self.kill(host),
                 Mishap::Pause(host, duration) => self.pause(host, duration),

@@ -50,9 +50,12 @@ fn killed_in_mid_stream(order: &str) {
         node.hears("lobby", "bob", "bob 500");
         assert_eq!(texts(node, "cid").len() as u64, count, "the dead says more after the view without it");
     }
-    if order == "total" {
+    if ["total", "safe"].contains(&order) {
         let [ann, bob] = [&ann, &bob].map(sequence);
         assert!(ann.iter().zip(&bob).all(|(ann, bob)| ann == bob), "the sequences differ");
+        if order == "safe" {
+            assert!(ann.starts_with(&sequence(&cid)), "the dead had delivered something else");
+        }
     }
 }
 
@@ -77,6 +80,11 @@ fn survivors_of_a_kill_in_mid_stream_have_the_same_messages_in_causal_order() {
 #[test]
 fn survivors_of_a_kill_in_mid_stream_have_the_same_messages_in_total_order() {
     killed_in_mid_stream("total");
+}
+
+#[test]
+fn survivors_of_a_kill_in_mid_stream_have_all_that_the_dead_had_delivered_in_safe_order() {
+    killed_in_mid_stream("safe");
 }
 
 #[test]

@@ -90,6 +90,21 @@ fn three_nodes_talk_in_total_order() {
     let heard = conversation("total");
     assert_fifo(&heard, "total");
     assert_causal(&heard);
+    assert_one_sequence(&heard);
+    assert!(heard.iter().flatten().all(|message| message.get("uniform").is_none()));
+}
+
+#[test]
+fn three_nodes_talk_in_safe_order() {
+    let heard = conversation("safe");
+    assert_fifo(&heard, "safe");
+    assert_causal(&heard);
+    assert_one_sequence(&heard);
+    assert!(heard.iter().flatten().all(|message| message["uniform"] == true));
+}
+
+/// All have the same sequence, with the same positions.
+fn assert_one_sequence(heard: &[Vec<Value>]) {
     let sequence = |heard: &Vec<Value>| -> Vec<(u64, String)> {
         let place = |message: &Value| (message["position"].as_u64().unwrap(), message["id"].to_string());
         heard.iter().map(place).collect()

@@ -75,7 +75,7 @@ fn of_lines_that_make_no_sense_nothing_is_sent() {
         (b"!w attic", "not_a_member", "!j attic"),
         (b"!w nowhere", "no_such_group", "!j nowhere"),
         (b"!j a/b", "bad_name", "1 to 50 letters"),
-        (b"!j lobby sorted", "bad_command", "fifo, causal or total"),
+        (b"!j lobby sorted", "bad_command", "fifo, causal, total or safe"),
         (&[b'x'; 70 * 1024], "too_long", "65536"),
         (b"caf\xe9", "bad_text", "UTF-8"),
         (b"\xff\xfe\x00", "bad_text", "UTF-8"),

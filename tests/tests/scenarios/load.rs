@@ -169,6 +169,8 @@ fn ten_times_too_much_is_carried_as_fast_as_just_enough_and_a_paced_member_does_
         let mut latencies = latencies.clone();
         latencies.sort_unstable();
         let p99 = latencies[latencies.len() * 99 / 100];
-        assert!(p99 < millis(200), "{order}: a paced message takes {p99:?}");
+        // In safe a message takes four trips, where in total it takes three.
+        let most = if order == OrderKind::Safe { millis(270) } else { millis(200) };
+        assert!(p99 < most, "{order}: a paced message takes {p99:?}");
     }
 }

@@ -6,7 +6,9 @@ mod latency;
 mod load;
 mod messages;
 mod reach;
+mod safe;
 mod total;
+mod weather;
 
 use std::time::Duration;
 
@@ -29,7 +31,7 @@ const N: [HostId; 13] = [
     HostId(12),
 ];
 
-const ALL_ORDERS: [OrderKind; 3] = [OrderKind::Fifo, OrderKind::Causal, OrderKind::Total];
+const ALL_ORDERS: [OrderKind; 4] = [OrderKind::Fifo, OrderKind::Causal, OrderKind::Total, OrderKind::Safe];
 
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)

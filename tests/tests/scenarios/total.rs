@@ -11,12 +11,27 @@ use decury_tests::sim::stage::Stage;
 use crate::messages::{comes_after_the_promise, data_of};
 use crate::{N, millis, seconds};
 
+/// The orders with one sequence.
+const ONE_SEQUENCE: [OrderKind; 2] = [OrderKind::Total, OrderKind::Safe];
+
 fn total(hosts: usize) -> Stage {
     Stage::with(hosts, OrderKind::Total)
 }
 
+/// Waits until this host has delivered this message by a decision that others do not know; in `safe` until it could have,
+/// as it must not.
+fn until_ahead(stage: &mut Stage, order: OrderKind, host: HostId, message: MessageId) {
+    match order {
+        OrderKind::Safe => {
+            stage.pass(millis(50));
+            assert!(!stage.has_delivered(host, message));
+        }
+        _ => stage.until_delivered(host, message),
+    }
+}
+
 /// Somebody says something.
-fn said(stage: &mut Stage, host: HostId) -> MessageId {
+pub(crate) fn said(stage: &mut Stage, host: HostId) -> MessageId {
     stage.says(host).unwrap_or_else(|| stage.fail(&format!("{host} is busy")))
 }
 
@@ -31,46 +46,50 @@ fn order(stage: &Stage, host: HostId, one: MessageId, other: MessageId) -> [Mess
 /// m0 is undecided at n1 and unknown to n0, which has delivered m1; they change together: m0 after m1 at both.
 #[test]
 fn lacker() {
-    let mut stage = total(3);
-    let lost = stage.lose(data_of(2, ..), Hosts::ALL, N[0]);
-    let m0 = stage.says(N[2]).unwrap();
-    stage.pass(millis(10));
-    let m1 = stage.says(N[0]).unwrap();
-    stage.until_delivered(N[0], m1);
-    assert!(!stage.has_delivered(N[1], m1));
-    stage.kill(N[2]);
-    let cut = stage.watch(Kind::Cut, N[0], N[1]);
-    stage.until_hit(cut, 1);
-    stage.release(lost);
-    stage.until_view(&[N[0], N[1]]);
-    for host in [N[0], N[1]] {
-        assert_eq!(order(&stage, host, m0, m1), [m1, m0]);
+    for kind in ONE_SEQUENCE {
+        let mut stage = Stage::with(3, kind);
+        let lost = stage.lose(data_of(2, ..), Hosts::ALL, N[0]);
+        let m0 = stage.says(N[2]).unwrap();
+        stage.pass(millis(10));
+        let m1 = stage.says(N[0]).unwrap();
+        stage.until_delivered(N[0], m1);
+        assert!(!stage.has_delivered(N[1], m1));
+        stage.kill(N[2]);
+        let cut = stage.watch(Kind::Cut, N[0], N[1]);
+        stage.until_hit(cut, 1);
+        stage.release(lost);
+        stage.until_view(&[N[0], N[1]]);
+        for host in [N[0], N[1]] {
+            assert_eq!(order(&stage, host, m0, m1), [m1, m0]);
+        }
+        stage.ends_well();
     }
-    stage.ends_well();
 }
 
 /// m1 is final by the proposal of one that is gone, m2 of the same sender is undecided: m1 before m2.
 #[test]
 fn fifo_raise() {
-    let mut stage = total(3);
-    stage.lose(data_of(0, 2..), Hosts::ALL, N[2]);
-    // n2's messages, which nobody gets, raise what it proposes.
-    stage.lose(data_of(2, ..), N[2], Hosts::ALL);
-    for _ in 0..3 {
-        stage.says(N[2]);
-        stage.pass(millis(1));
+    for kind in ONE_SEQUENCE {
+        let mut stage = Stage::with(3, kind);
+        stage.lose(data_of(0, 2..), Hosts::ALL, N[2]);
+        // n2's messages, which nobody gets, raise what it proposes.
+        stage.lose(data_of(2, ..), N[2], Hosts::ALL);
+        for _ in 0..3 {
+            stage.says(N[2]);
+            stage.pass(millis(1));
+        }
+        let [m1, m2, other] = [N[0], N[0], N[1]].map(|host| stage.says(host).unwrap());
+        stage.pass(millis(50));
+        assert!(!stage.has_delivered(N[1], m2) && !stage.has_delivered(N[0], m2));
+        stage.kill(N[2]);
+        stage.until_view(&[N[0], N[1]]);
+        for host in [N[0], N[1]] {
+            assert_eq!(order(&stage, host, m2, m1), [m1, m2]);
+            assert!(stage.has_delivered(host, other));
+        }
+        assert_eq!(stage.deliveries(N[0]), stage.deliveries(N[1]));
+        stage.ends_well();
     }
-    let [m1, m2, other] = [N[0], N[0], N[1]].map(|host| stage.says(host).unwrap());
-    stage.pass(millis(50));
-    assert!(!stage.has_delivered(N[1], m2) && !stage.has_delivered(N[0], m2));
-    stage.kill(N[2]);
-    stage.until_view(&[N[0], N[1]]);
-    for host in [N[0], N[1]] {
-        assert_eq!(order(&stage, host, m2, m1), [m1, m2]);
-        assert!(stage.has_delivered(host, other));
-    }
-    assert_eq!(stage.deliveries(N[0]), stage.deliveries(N[1]));
-    stage.ends_well();
 }
 
 /// t delivers m1, says m2 and dies; x has proposed for m2 before it learned what was decided about m1: m1 before m2.
@@ -104,24 +123,26 @@ fn late_final_causal() {
 /// n1 has delivered m9 by a decision that n0 never gets, and the sender dies: n0 delivers it in the same place.
 #[test]
 fn forgotten_final() {
-    let mut stage = total(3);
-    stage.lose(Kind::Decisions, N[2], N[0]);
-    let late = stage.hold(data_of(0, ..), N[0], N[1]);
-    let repairs = stage.lose(data_of(0, ..), N[2], N[1]);
-    let other = stage.says(N[0]).unwrap();
-    stage.pass(millis(10));
-    let m9 = stage.says(N[2]).unwrap();
-    stage.until_delivered(N[1], m9);
-    stage.kill(N[2]);
-    let promise = stage.watch(Kind::Promise, N[1], Hosts::ALL);
-    stage.until_hit(promise, 1);
-    assert!(!stage.has_delivered(N[0], m9));
-    stage.release_all([late, repairs]);
-    stage.until_view(&[N[0], N[1]]);
-    for host in [N[0], N[1]] {
-        assert_eq!(stage.deliveries(host), [m9, other]);
+    for kind in ONE_SEQUENCE {
+        let mut stage = Stage::with(3, kind);
+        stage.lose(Kind::Decisions, N[2], N[0]);
+        let late = stage.hold(data_of(0, ..), N[0], N[1]);
+        let repairs = stage.lose(data_of(0, ..), N[2], N[1]);
+        let other = stage.says(N[0]).unwrap();
+        stage.pass(millis(10));
+        let m9 = stage.says(N[2]).unwrap();
+        until_ahead(&mut stage, kind, N[1], m9);
+        stage.kill(N[2]);
+        let promise = stage.watch(Kind::Promise, N[1], Hosts::ALL);
+        stage.until_hit(promise, 1);
+        assert!(!stage.has_delivered(N[0], m9));
+        stage.release_all([late, repairs]);
+        stage.until_view(&[N[0], N[1]]);
+        for host in [N[0], N[1]] {
+            assert_eq!(stage.deliveries(host), [m9, other]);
+        }
+        stage.ends_well();
     }
-    stage.ends_well();
 }
 
 /// m0 comes to B after its promise, undecided, and B has delivered m1; it promises again: m0 after m1 everywhere.
@@ -162,40 +183,44 @@ fn late_data() {
 /// decided about m1, and m2 is not raised.
 #[test]
 fn stable_forgotten() {
-    let mut stage = total(3);
-    let m1 = stage.says(N[2]).unwrap();
-    stage.pass(seconds(1));
-    stage.lose(Kind::Decisions, N[2], N[0]);
-    let m2 = stage.says(N[2]).unwrap();
-    stage.until_delivered(N[1], m2);
-    // Undecided, and proposed above m2.
-    stage.lose(Kind::Proposals, N[2], N[0]);
-    let other = stage.says(N[0]).unwrap();
-    stage.pass(millis(50));
-    assert!(!stage.has_delivered(N[0], m2) && !stage.has_delivered(N[1], other));
-    stage.kill(N[2]);
-    stage.until_view(&[N[0], N[1]]);
-    for host in [N[0], N[1]] {
-        assert_eq!(stage.deliveries(host), [m1, m2, other]);
+    for kind in ONE_SEQUENCE {
+        let mut stage = Stage::with(3, kind);
+        let m1 = stage.says(N[2]).unwrap();
+        stage.pass(seconds(1));
+        stage.lose(Kind::Decisions, N[2], N[0]);
+        let m2 = stage.says(N[2]).unwrap();
+        until_ahead(&mut stage, kind, N[1], m2);
+        // Undecided, and proposed above m2.
+        stage.lose(Kind::Proposals, N[2], N[0]);
+        let other = stage.says(N[0]).unwrap();
+        stage.pass(millis(50));
+        assert!(!stage.has_delivered(N[0], m2) && !stage.has_delivered(N[1], other));
+        stage.kill(N[2]);
+        stage.until_view(&[N[0], N[1]]);
+        for host in [N[0], N[1]] {
+            assert_eq!(stage.deliveries(host), [m1, m2, other]);
+        }
+        stage.ends_well();
     }
-    stage.ends_well();
 }
 
 /// The second message of a sender comes before the first: nothing is proposed for it yet.
 #[test]
 fn gap_propose() {
-    let mut stage = total(3);
-    let first = stage.hold(data_of(0, 1..=1), Hosts::ALL, N[1]);
-    let proposals = stage.watch(Kind::Proposals, N[1], Hosts::ALL);
-    let both = [stage.says(N[0]).unwrap(), stage.says(N[0]).unwrap()];
-    stage.pass(millis(500));
-    assert_eq!(stage.world.hits(proposals), 0, "proposed beyond a gap");
-    stage.release(first);
-    for host in &N[..3] {
-        stage.until_delivered(*host, both[1]);
-        assert_eq!(stage.deliveries(*host), both);
+    for kind in ONE_SEQUENCE {
+        let mut stage = Stage::with(3, kind);
+        let first = stage.hold(data_of(0, 1..=1), Hosts::ALL, N[1]);
+        let proposals = stage.watch(Kind::Proposals, N[1], Hosts::ALL);
+        let both = [stage.says(N[0]).unwrap(), stage.says(N[0]).unwrap()];
+        stage.pass(millis(500));
+        assert_eq!(stage.world.hits(proposals), 0, "proposed beyond a gap");
+        stage.release(first);
+        for host in &N[..3] {
+            stage.until_delivered(*host, both[1]);
+            assert_eq!(stage.deliveries(*host), both);
+        }
+        stage.ends_well();
     }
-    stage.ends_well();
 }
 
 /// What a change to Y = {n0, n1, n2} has left behind, which n0 alone has installed: n3 and n4 are not in Y.
@@ -224,7 +249,7 @@ fn n0_installs_alone() -> Alone {
 }
 
 /// All of Y become ready, its leader n0 alone hears so, installs, and is cut off from all others.
-fn vanish_with_y(stage: &mut Stage, y: &[HostId]) {
+pub(crate) fn vanish_with_y(stage: &mut Stage, y: &[HostId]) {
     let former = stage.view_id(N[0]);
     let lost = stage.lose(Kind::Ready, Hosts::ALL, Hosts::one(N[0]).others());
     let late: Vec<RuleId> = y[1..].iter().map(|host| stage.hold(ready_beyond(former), *host, N[0])).collect();
@@ -238,7 +263,7 @@ fn vanish_with_y(stage: &mut Stage, y: &[HostId]) {
 }
 
 /// The word of one that is ready for an attempt beyond this one.
-fn ready_beyond(attempt: Option<ViewId>) -> FrameFilter {
+pub(crate) fn ready_beyond(attempt: Option<ViewId>) -> FrameFilter {
     FrameFilter::new(
         format!("ready beyond {attempt:?}"),
         move |_, frame| matches!(frame, Frame::Ready(ready) if ready.missing == 0 && Some(ready.attempt) > attempt),
@@ -340,12 +365,14 @@ fn adopted_through_outsider() {
 /// A decision of the suspected arrives after the promise: nothing is delivered by it, and the next promise tells it.
 #[test]
 fn deliver_while_frozen() {
-    let mut stage = total(4);
-    let late = stage.hold(Kind::Decisions, N[3], N[1]);
-    stage.lose(Kind::Decisions, N[3], [N[0], N[2]]);
-    let message = stage.says(N[3]).unwrap();
-    stage.pass(millis(50));
-    comes_after_the_promise(stage, late, message);
+    for kind in ONE_SEQUENCE {
+        let mut stage = Stage::with(4, kind);
+        let late = stage.hold(Kind::Decisions, N[3], N[1]);
+        stage.lose(Kind::Decisions, N[3], [N[0], N[2]]);
+        let message = stage.says(N[3]).unwrap();
+        stage.pass(millis(50));
+        comes_after_the_promise(stage, late, message);
+    }
 }
 
 /// One datagram in ten is lost, five members all talk: everything arrives everywhere, in one sequence with the same
@@ -353,22 +380,24 @@ fn deliver_while_frozen() {
 #[test]
 fn ten_percent_loss() {
     const EACH: usize = 200;
-    let mut stage = total(5);
-    let prepare = stage.watch(Kind::Prepare, Hosts::ALL, Hosts::ALL);
-    stage.world.add_rule(Rule::everywhere(Fault::Loss(Ratio(1, 10))));
-    for _ in 0..EACH {
-        for host in &N[..5] {
-            stage.says(*host).unwrap();
+    for kind in ONE_SEQUENCE {
+        let mut stage = Stage::with(5, kind);
+        let prepare = stage.watch(Kind::Prepare, Hosts::ALL, Hosts::ALL);
+        stage.world.add_rule(Rule::everywhere(Fault::Loss(Ratio(1, 10))));
+        for _ in 0..EACH {
+            for host in &N[..5] {
+                stage.says(*host).unwrap();
+            }
+            stage.pass(millis(20));
         }
-        stage.pass(millis(20));
+        stage.pass(seconds(10));
+        let first = stage.positions(N[0]);
+        assert_eq!(first.len(), 5 * EACH);
+        assert!(first.windows(2).all(|pair| pair[0].1.map(|position| position + 1) == pair[1].1));
+        for host in &N[1..5] {
+            assert_eq!(stage.positions(*host), first);
+        }
+        assert_eq!(stage.world.hits(prepare), 0, "somebody was suspected");
+        stage.ends_as_it_is();
     }
-    stage.pass(seconds(10));
-    let first = stage.positions(N[0]);
-    assert_eq!(first.len(), 5 * EACH);
-    assert!(first.windows(2).all(|pair| pair[0].1.map(|position| position + 1) == pair[1].1));
-    for host in &N[1..5] {
-        assert_eq!(stage.positions(*host), first);
-    }
-    assert_eq!(stage.world.hits(prepare), 0, "somebody was suspected");
-    stage.ends_as_it_is();
 }

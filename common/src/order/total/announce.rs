@@ -2,10 +2,13 @@
 //!
 //! To the sender of messages: my proposals, until their decision is known. To everybody: the decisions of my own
 //! messages, until each says it has them; and up to where I hold all decisions. All of it rides on what leaves anyway.
+//! In `safe` deliveries wait for that last word: it leaves at once, though not twice in quick succession, and who misses
+//! it asks.
 
 use std::time::Duration;
 
 use super::Total;
+use super::safe::Question;
 use super::stream::Stream;
 use crate::base::id::Rank;
 use crate::base::limits::AGREED_MAX;
@@ -17,10 +20,12 @@ use crate::wire::{Frame, Packer, Section};
 
 /// How long the word about decisions held waits for something to ride on.
 const DECIDED_DELAY: Duration = Duration::from_millis(4);
+/// In `safe` it does not wait, unless it has left that short a time ago.
+const DECIDED_PAUSE: Duration = Duration::from_millis(2);
 /// Round trips are not measured yet.
 const FIRST_TIMEOUT: Duration = Duration::from_millis(100);
 /// The shortest and the longest wait before a repetition.
-const REPEAT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+pub(super) const REPEAT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 #[derive(Clone, Debug)]
 pub(super) struct Announcer {
@@ -40,6 +45,10 @@ struct Peer {
     decided: bool,
     /// When it shall know at the latest.
     decided_at: Option<Instant>,
+    /// When it was told last.
+    told_at: Option<Instant>,
+    /// `safe`: what decisions it holds, it has not said in time.
+    question: Question,
 }
 
 /// A stream of ranges that goes out once, and again from where it is confirmed.
@@ -88,6 +97,8 @@ impl Announcer {
             timeout: FIRST_TIMEOUT,
             decided: false,
             decided_at: None,
+            told_at: None,
+            question: Question::default(),
         };
         Announcer { me, peers: vec![peer; members] }
     }
@@ -110,6 +121,23 @@ impl Announcer {
         }
     }
 
+    /// That member has said up to where it holds decisions, and perhaps asks the same.
+    pub(super) fn heard(&mut self, member: Rank, asks: bool) {
+        if let Some(peer) = self.peers.get_mut(member) {
+            peer.question.clear();
+            peer.decided |= asks;
+        }
+    }
+
+    /// Whether that member is to be asked now for a word that is waited for, if `waits`.
+    pub(super) fn asks(&mut self, now: Instant, member: Rank, waits: bool) -> bool {
+        let Some(peer) = self.peers.get_mut(member) else { return false };
+        if !waits {
+            peer.question.clear();
+        }
+        waits && peer.question.is_due(now, peer.timeout)
+    }
+
     /// Up to which of my messages the decisions have left for every member.
     pub(super) fn announced(&self) -> u64 {
         let others = self.peers.iter().enumerate().filter(|&(rank, _)| rank != self.me);
@@ -118,7 +146,7 @@ impl Announcer {
 
     fn poll_timeout(&self) -> Option<Wakeup> {
         let repeats = self.peers.iter().flat_map(|peer| [peer.decisions.repeat_at, peer.proposals.repeat_at]);
-        let decided = self.peers.iter().map(|peer| peer.decided_at);
+        let decided = self.peers.iter().flat_map(|peer| [peer.decided_at, peer.question.at()]);
         let at = repeats.chain(decided).flatten().min();
         at.map(|at| Wakeup { at, reason: "total: repeat, or tell what is decided" })
     }
@@ -187,18 +215,33 @@ impl Total {
         if peer.write(now, mine, theirs, section, packer) {
             return true;
         }
-        if !peer.decided {
+        self.write_decided(now, to, section, packer)
+    }
+
+    /// Up to where I hold all decisions, if that member does not know; true if it did not fit.
+    fn write_decided(&mut self, now: Instant, to: Rank, section: Section, packer: &mut Packer) -> bool {
+        let ask = self.asks(now, to);
+        let uniform = self.uniform;
+        let peer = &mut self.announcer.peers[to];
+        if !peer.decided && !ask {
+            peer.decided_at = None;
             return false;
         }
-        let at = *peer.decided_at.get_or_insert(now + DECIDED_DELAY);
-        if packer.is_empty() && now < at {
+        let at = peer.decided_at.get_or_insert_with(|| match uniform {
+            true => peer.told_at.map_or(now, |told| now.max(told + DECIDED_PAUSE)),
+            false => now + DECIDED_DELAY,
+        });
+        if packer.is_empty() && now < *at && !ask {
             return false;
         }
         let upto = self.streams.iter().map(|stream| stream.decided_by(self.me)).collect();
-        if !packer.push_in(section, &Frame::Decided(Decided { upto })) {
+        if !packer.push_in(section, &Frame::Decided(Decided { upto, ask })) {
             return true;
         }
-        (peer.decided, peer.decided_at) = (false, None);
+        if ask {
+            peer.question.asked(now, peer.timeout);
+        }
+        (peer.decided, peer.decided_at, peer.told_at) = (false, None, Some(now));
         false
     }
 
@@ -206,6 +249,7 @@ impl Total {
     pub(in crate::order) fn discard(&mut self, to: Rank) {
         if let Some(peer) = self.announcer.peers.get_mut(to) {
             peer.decided_at = None;
+            peer.question.clear();
             (peer.decisions.repeat_at, peer.proposals.repeat_at) = (None, None);
         }
     }

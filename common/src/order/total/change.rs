@@ -4,13 +4,16 @@
 //! promisers' proposals, and (clock + 1, rank) of each promiser that has not proposed, whether or not it holds the
 //! message; never below the decision of its sender's previous message. What is covered by somebody's word that it is
 //! stable is decided only if a final is listed. The coordinator gathers this in a table; what the senders proposed
-//! stands in the messages, which every participant holds by then, so that each computes the same.
+//! stands in the messages, which every participant holds by then, so that each computes the same. What `safe` does
+//! otherwise stands in `safe`.
 
 use super::Total;
 use super::runs::{Run, Runs, Stamp};
+use super::safe::MARKED;
 use super::stream::{Pending, Stream};
 use crate::base::id::Rank;
 use crate::base::limits::MEMBERS_MAX;
+use crate::base::list::List;
 use crate::order::table::{SenderReport, SenderTable, TotalReport, TotalTable};
 use crate::wire::order::Agreed;
 
@@ -21,27 +24,40 @@ impl Total {
         let of = self.streams.iter().map(|stream| SenderReport {
             stable: stream.finals.floor(),
             finals: stream.finals.from(0).map(Run::to_wire).collect(),
-            proposals: stream.mine.from(stream.finals.upto() + 1).map(Run::to_wire).collect(),
+            proposals: match self.uniform {
+                // Who has proposed nothing counts with what is above all that it has seen.
+                true => List::new(),
+                false => stream.mine.from(stream.finals.upto() + 1).map(Run::to_wire).collect(),
+            },
         });
         TotalReport { clock: self.clock, of: of.collect() }
     }
 
-    /// Takes the decisions of a cut as my own proposals. All messages of the cut have been accepted.
+    /// Takes the decisions of a cut as my own proposals; in `safe`, those that can be as final. All messages of the cut
+    /// have been accepted.
     pub(in crate::order) fn adopt(&mut self, table: &TotalTable) {
         let beyond = (table.beyond.0, Rank::from(table.beyond.1));
         let of = table.of.iter().zip(self.streams.iter_mut()).enumerate();
         let adopted: Vec<Runs> =
             of.map(|(rank, (known, stream))| decisions(rank, known, beyond, stream)).collect();
-        let highest = adopted.iter().flat_map(|runs| runs.from(0)).map(|run| run.stamp.0).max();
-        for (stream, runs) in self.streams.iter_mut().zip(&adopted) {
+        let stamps = adopted.iter().flat_map(|runs| runs.from(0)).map(|run| run.stamp);
+        let highest = stamps.filter(|&stamp| stamp != MARKED).max();
+        match self.uniform {
+            true => self.keep_finals(table, &adopted),
+            false => self.propose(&adopted),
+        }
+        self.see(highest.unwrap_or_default().0);
+        self.adopted = Some(adopted);
+    }
+
+    fn propose(&mut self, adopted: &[Runs]) {
+        for (stream, runs) in self.streams.iter_mut().zip(adopted) {
             let finals = stream.finals.upto();
             stream.mine.truncate(finals);
             for run in runs.from(stream.mine.upto() + 1) {
                 stream.mine.extend(run.last, run.stamp);
             }
         }
-        self.see(highest.unwrap_or(0));
-        self.adopted = Some(adopted);
     }
 }
 
@@ -53,6 +69,9 @@ fn decisions(sender: Rank, known: &SenderTable, beyond: Stamp, stream: &Stream) 
     let mut previous: Stamp = find(&finals, first).unwrap_or_default();
     for Pending { index, proposal, .. } in stream.pending() {
         let stamp = find(&finals, *index).unwrap_or_else(|| {
+            if known.absent {
+                return MARKED;
+            }
             let promised = find(&proposals, *index).unwrap_or(beyond);
             promised.max((*proposal, sender)).max(previous)
         });
@@ -63,11 +82,7 @@ fn decisions(sender: Rank, known: &SenderTable, beyond: Stamp, stream: &Stream) 
 }
 
 fn ranges(agreed: &[Agreed]) -> Vec<Run> {
-    let run = |a: &Agreed| Run {
-        first: a.first,
-        last: a.first.saturating_add(u64::from(a.len)).saturating_sub(1),
-        stamp: (a.counter, Rank::from(a.rank)),
-    };
+    let run = |a: &Agreed| Run { first: a.first, last: a.last(), stamp: (a.counter, Rank::from(a.rank)) };
     agreed.iter().map(run).collect()
 }
 
@@ -77,7 +92,7 @@ fn find(runs: &[Run], index: u64) -> Option<Stamp> {
 }
 
 /// The coordinator's table from the reports of those who promise together, each with its rank in their view.
-pub(in crate::order) fn decide(reports: &[(Rank, &TotalReport)]) -> TotalTable {
+pub(in crate::order) fn decide(uniform: bool, reports: &[(Rank, &TotalReport)]) -> TotalTable {
     let beyond = reports.iter().map(|&(rank, report)| (report.clock.saturating_add(1), rank as u8)).max();
     let members = reports.iter().map(|(_, report)| report.of.len()).max().unwrap_or(0).min(MEMBERS_MAX);
     let of = (0..members).map(|sender| {
@@ -85,7 +100,8 @@ pub(in crate::order) fn decide(reports: &[(Rank, &TotalReport)]) -> TotalTable {
             .iter()
             .filter_map(|&(rank, report)| Some((rank, report.clock, report.of.get(sender)?)))
             .collect();
-        decide_sender(&of)
+        let absent = uniform && reports.iter().all(|&(rank, _)| rank != sender);
+        SenderTable { absent, ..decide_sender(&of) }
     });
     TotalTable { of: of.collect(), beyond: beyond.unwrap_or_default() }
 }

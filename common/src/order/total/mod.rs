@@ -8,11 +8,13 @@
 //!
 //! A priority is (counter, proposer's rank, sender's rank, number). Proposals and decisions cover ranges and ride on
 //! other datagrams; a sender never waits for one decision before it sends the next. Files: `runs` (ranges), `stream`
-//! (what is known of one sender), `announce` (what goes out, and again), `change` (report, decide, adopt).
+//! (what is known of one sender), `announce` (what goes out, and again), `change` (report, decide, adopt), `safe` (what
+//! the order `safe` adds).
 
 mod announce;
 mod change;
 mod runs;
+mod safe;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,8 @@ type Priority = (Stamp, Rank, u64);
 #[derive(Clone, Debug)]
 pub(super) struct Total {
     me: Rank,
+    /// The order is `safe`: nothing is delivered before every member is known to hold it and its final place.
+    uniform: bool,
     /// How many messages of the group's sequence are delivered.
     position: u64,
     /// The largest counter proposed, received or seen final.
@@ -68,10 +72,11 @@ pub(super) struct Total {
 }
 
 impl Total {
-    pub(super) fn new(me: Rank, members: usize, position: u64) -> Total {
+    pub(super) fn new(uniform: bool, me: Rank, members: usize, position: u64) -> Total {
         let zero = clock::zero(members);
         Total {
             me,
+            uniform,
             position,
             clock: 0,
             fresh: None,
@@ -199,8 +204,8 @@ impl Total {
                 self.refused += 1;
                 continue;
             }
-            let proposed = stream.mine.upto();
-            stream.finals.take(range, proposed);
+            let accepted = stream.accepted();
+            stream.finals.take(range, accepted);
             seen = seen.max(range.counter);
         }
         let upto = stream.finals.upto();
@@ -218,6 +223,7 @@ impl Total {
         }
         let mine = decided.upto.get(self.me).copied().unwrap_or(0);
         self.announcer.confirmed(from, mine.min(self.sent));
+        self.announcer.heard(from, decided.ask);
     }
 
     pub(super) fn poll_deliver(&mut self) -> Option<Ordered> {
@@ -225,11 +231,12 @@ impl Total {
             return None;
         }
         let rank = self.next_sender()?;
+        let uniform = self.uniform.then(|| !self.is_marked(rank));
         let Pending { index, count, payload, sent_at, clock, .. } = self.streams[rank].deliver()?;
         self.delivered[rank] = index;
         self.position += 1;
         let position = Some(self.position);
-        Some(Ordered { sender: rank, index, count, payload, clock, position, sent_at })
+        Some(Ordered { sender: rank, index, count, payload, clock, position, uniform, sent_at })
     }
 
     /// Whose message is to be delivered next. Those behind it that share its final place follow at once: everything
@@ -249,7 +256,7 @@ impl Total {
     /// The last message that shares the final place of this one, and may be delivered.
     fn final_upto(&self, sender: Rank, index: u64) -> u64 {
         let last = self.streams[sender].finals.run(index).map_or(index, |run| run.last);
-        if sender == self.me { last.min(self.announcer.announced()) } else { last }
+        last.min(self.deliverable(sender))
     }
 
     /// The first in the queue, and whether it may be delivered. A message of mine is in the queue from the moment it is
@@ -266,8 +273,17 @@ impl Total {
         self.streams.iter().enumerate().filter_map(first).min()
     }
 
-    /// The priority of a message here and now, and whether it may be delivered at it. A decision of my own counts once
-    /// it has left for everybody: should I vanish with it, nobody else has delivered by another.
+    /// Up to which of that sender's messages those that are final may be delivered. In `total` a decision of my own
+    /// counts once it has left for everybody: should I vanish with it, nobody else has delivered by another.
+    fn deliverable(&self, sender: Rank) -> u64 {
+        match self.uniform {
+            true => self.streams[sender].known_to_all(),
+            false if sender == self.me => self.announcer.announced(),
+            false => u64::MAX,
+        }
+    }
+
+    /// The priority of a message here and now, and whether it may be delivered at it.
     fn place(&self, sender: Rank, index: u64) -> Option<(Stamp, bool)> {
         let stream = &self.streams[sender];
         if let Some(adopted) = self.adopted.as_ref().filter(|_| self.finished) {
@@ -277,7 +293,7 @@ impl Total {
                 .map(|stamp| (stamp, true));
         }
         match stream.finals.get(index) {
-            Some(stamp) => Some((stamp, sender != self.me || index <= self.announcer.announced())),
+            Some(stamp) => Some((stamp, index <= self.deliverable(sender))),
             None => stream.mine.get(index).map(|stamp| (stamp, false)),
         }
     }
@@ -301,11 +317,19 @@ impl Total {
         held.collect()
     }
 
-    /// What a message lacks that has no final place here: the sender decides when all have proposed.
+    /// What the first in the queue lacks: the sender decides when all have proposed; in `safe` all acknowledge that.
     fn lacks(&self, sender: Rank, index: u64) -> Awaited {
+        if let Some(silent) = self.lacks_acknowledgement(sender, index) {
+            return Awaited::Acknowledgement(silent);
+        }
         let mut others = self.proposed.iter().enumerate().filter(|&(rank, _)| rank != self.me);
         let silent = others.find(|(_, runs)| runs.upto() < index).filter(|_| sender == self.me);
         silent.map_or(Awaited::Decision(sender), |(rank, _)| Awaited::Proposal(rank))
+    }
+
+    /// Whether the order is `safe`.
+    pub(super) fn is_uniform(&self) -> bool {
+        self.uniform
     }
 
     pub(super) fn refused(&self) -> u64 {

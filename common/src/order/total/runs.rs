@@ -60,7 +60,7 @@ impl Runs {
 
     /// Takes a range from the wire, not beyond `limit`. One that does not begin where these end waits until they do.
     pub(super) fn take(&mut self, agreed: &Agreed, limit: u64) {
-        let last = agreed.first.saturating_add(u64::from(agreed.len)).saturating_sub(1).min(limit);
+        let last = agreed.last().min(limit);
         let run = Run { first: agreed.first, last, stamp: (agreed.counter, Rank::from(agreed.rank)) };
         if run.first > run.last || run.last <= self.upto() {
             return;

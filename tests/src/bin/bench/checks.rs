@@ -21,9 +21,9 @@ pub(crate) struct Message {
     pub(crate) seq: u64,
     /// The number in its text, if that is as it was sent.
     pub(crate) number: Option<u64>,
-    /// Of causal and total order.
+    /// Of causal, total and safe order.
     pub(crate) clock: Counts,
-    /// Of total order.
+    /// Of total and safe order.
     pub(crate) position: Option<u64>,
 }
 
@@ -86,7 +86,7 @@ impl Heard {
             return Err(format!("message {seq} of m{from} needs {needs} of m{other}, but comes after {has}"));
         }
         let expected = self.sequence.len() as u64 + 1;
-        if self.order == Order::Total && position != Some(expected) {
+        if self.order.is_one_sequence() && position != Some(expected) {
             let position = position.map_or("none".to_owned(), |position| position.to_string());
             return Err(format!("message {seq} of m{from} has position {position} in place of {expected}"));
         }
@@ -117,7 +117,7 @@ pub(crate) fn compare(heard: &[Heard], sent: &[u64]) -> Result<(), String> {
             }
         }
     }
-    let Some((first, others)) = heard.split_first().filter(|(first, _)| first.order == Order::Total) else {
+    let Some((first, others)) = heard.split_first().filter(|(first, _)| first.order.is_one_sequence()) else {
         return Ok(());
     };
     for other in others {

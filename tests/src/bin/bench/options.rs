@@ -21,7 +21,7 @@ pub(crate) struct Args {
         value_parser = clap::value_parser!(u64).range(2..=MEMBERS_MAX as u64))]
     members: Vec<u64>,
     /// The group's order
-    #[arg(long, value_delimiter = ',', default_value = "fifo,causal,total")]
+    #[arg(long, value_delimiter = ',', default_value = "fifo,causal,total,safe")]
     order: Vec<Order>,
     /// Bytes a message
     #[arg(long, value_delimiter = ',', default_value = "64",
@@ -54,6 +54,7 @@ pub(crate) enum Order {
     Fifo,
     Causal,
     Total,
+    Safe,
 }
 
 /// Which members send; all of them receive.
@@ -134,12 +135,18 @@ impl Run {
 }
 
 impl Order {
+    /// Whether all members deliver one sequence.
+    pub(crate) fn is_one_sequence(self) -> bool {
+        matches!(self, Order::Total | Order::Safe)
+    }
+
     /// The same, as the library has it.
     pub(crate) fn kind(self) -> OrderKind {
         match self {
             Order::Fifo => OrderKind::Fifo,
             Order::Causal => OrderKind::Causal,
             Order::Total => OrderKind::Total,
+            Order::Safe => OrderKind::Safe,
         }
     }
 }
@@ -192,7 +199,8 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for wrong in ["--members 1", "--members 11", "--size 8", "--size 65537", "--order safe", "--pace 0"] {
+        for wrong in ["--members 1", "--members 11", "--size 8", "--size 65537", "--order sorted", "--pace 0"]
+        {
             let line = format!("bench {wrong}");
             assert!(Args::try_parse_from(line.split(' ')).is_err(), "{wrong}");
         }

@@ -6,6 +6,7 @@ mod causal;
 mod creation;
 mod fifo;
 mod latency;
+mod lines;
 mod newcomers;
 mod own;
 mod private;
@@ -13,6 +14,7 @@ mod sequence;
 mod stay;
 #[cfg(test)]
 mod story;
+mod uniformity;
 mod views;
 
 use std::fmt;
@@ -66,13 +68,14 @@ pub(crate) struct Checks {
     views: views::Views,
     stay: stay::Leaves,
     sequence: sequence::Sequence,
+    uniformity: uniformity::Uniformity,
     newcomers: newcomers::Newcomers,
     private: private::Private,
     latency: latency::Latencies,
 }
 
 impl Checks {
-    fn all(&mut self) -> [&mut dyn Check; 11] {
+    fn all(&mut self) -> [&mut dyn Check; 12] {
         [
             &mut self.creation,
             &mut self.views,
@@ -82,6 +85,7 @@ impl Checks {
             &mut self.own,
             &mut self.stay,
             &mut self.sequence,
+            &mut self.uniformity,
             &mut self.newcomers,
             &mut self.private,
             &mut self.latency,

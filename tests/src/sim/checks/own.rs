@@ -1,5 +1,5 @@
 //! Self delivery: a member that stays delivers its own messages, and so does one that leaves before it is told that it
-//! has left cleanly. (In `total` the others may have them all, and be gone before they are decided.)
+//! has left cleanly. (In `total` and `safe` the others may have them all, and be gone before they are decided.)
 
 use decury_common::order::OrderKind;
 
@@ -18,7 +18,7 @@ impl Check for SelfDelivery {
         if let What::Left { member, clean: true, .. } = &record.what
             && let Some(seat) = before.seat(*member)
             && let (Stay::Leaving(_, Some(view)), (sent, delivered)) = (&seat.stay, seat.own)
-            && view.order != OrderKind::Total
+            && !matches!(view.order, OrderKind::Total | OrderKind::Safe)
             && delivered < sent
         {
             return Err(format!("{member} left cleanly with {delivered} of its {sent} messages delivered"));

@@ -21,6 +21,8 @@ pub(super) struct Story {
     /// How long the next step takes.
     tick: Duration,
     order: OrderKind,
+    /// Whether what is delivered is marked, if it is said at all.
+    uniform: Option<bool>,
     history: History,
 }
 
@@ -61,6 +63,7 @@ pub(super) fn delivered(view: u64, from: usize, count: u64) -> Delivery {
         from: name(from),
         id: message(from, count),
         position: None,
+        uniform: None,
         clock,
         payload,
     }
@@ -74,7 +77,8 @@ impl Delivery {
 
 impl Story {
     pub(super) fn new(order: OrderKind) -> Story {
-        Story { now: Instant::ZERO, tick: TICK, order, history: History::default() }
+        let uniform = (order == OrderKind::Safe).then_some(true);
+        Story { now: Instant::ZERO, tick: TICK, order, uniform, history: History::default() }
     }
 
     /// A causal group in its first view.
@@ -138,8 +142,14 @@ impl Story {
             Some(Stay::In(view)) => view.id.number,
             _ => 1,
         };
-        let delivery = Delivery { position: Some(position), ..delivered(number, from, count) };
+        let (position, uniform) = (Some(position), self.uniform);
+        let delivery = Delivery { position, uniform, ..delivered(number, from, count) };
         self.tell(host, delivery.into_what(host));
+    }
+
+    /// What is delivered from now on is marked, or said not to be.
+    pub(super) fn mark(&mut self, marked: bool) {
+        self.uniform = Some(!marked);
     }
 
     /// `host` measures message `count` of `from`: how long it took, and the error, in milliseconds.

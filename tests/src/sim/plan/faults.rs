@@ -8,7 +8,7 @@ use super::{Features, Plan, Step, scaled, some_while, to_usize};
 use crate::sim::frames::Kind;
 use crate::sim::host::HostId;
 use crate::sim::network::{Effect, Fault, FrameAction, FrameFilter, Hosts, Ratio, Rule};
-use crate::sim::world::{Mishap, Trap};
+use crate::sim::world::{Mishap, Trap, Trigger};
 
 impl Plan {
     /// Who is killed, stopped, slow.
@@ -147,11 +147,48 @@ impl Plan {
                 _ => Mishap::Rules(vec![Rule::on(host, self.some_host(rng), Fault::Cut)], some_while(rng)),
             };
             let at = self.some_time(rng);
-            self.at(at, Step::Trap(Trap { rule, count: 1 + rng.below(6), what }));
+            let trigger = Trigger::Frames(rule);
+            self.at(at, Step::Trap(Trap { trigger, count: 1 + rng.below(6), what }));
             if rng.chance(1, 2) {
                 let back = at + some_while(rng);
                 self.at(back, Step::Start(host));
                 self.at(back, Step::Join(host, 0));
+            }
+        }
+    }
+}
+
+impl Plan {
+    /// Hosts die, stop, or are cut off right after they have delivered something; and what agrees on an order is lost.
+    pub(super) fn draw_ambushes(&mut self, rng: &mut Rng) {
+        for _ in 0..1 + rng.below(4) {
+            let host = self.some_host(rng);
+            let what = match rng.below(6) {
+                0 | 1 => Mishap::Kill(host),
+                2 => Mishap::Pause(host, some_while(rng)),
+                3 => Mishap::Rules(vec![Rule::on(host, self.some_host(rng), Fault::Cut)], some_while(rng)),
+                _ => Mishap::Rules(Rule::partition(&[Hosts::one(host)]), some_while(rng)),
+            };
+            let (trigger, count) = (Trigger::Delivery(host), 1 + rng.below(4));
+            let at = self.some_time(rng);
+            self.at(at, Step::Trap(Trap { trigger, count, what }));
+            if rng.chance(1, 3) {
+                let back = at + some_while(rng);
+                self.at(back, Step::Start(host));
+                self.at(back, Step::Join(host, 0));
+            }
+            if rng.chance(1, 2) {
+                let kind = [Kind::Proposals, Kind::Decisions, Kind::Decided][to_usize(rng.below(3))];
+                let ratio = Ratio(3 + u32::try_from(rng.below(8)).unwrap_or(0), 10);
+                let filter = FrameFilter::kind(kind);
+                let mut rule = Rule::everywhere(Effect::Frames { filter, ratio, action: FrameAction::Drop });
+                match rng.below(3) {
+                    0 => rule.from = Hosts::one(self.some_host(rng)),
+                    1 => rule.to = Hosts::one(self.some_host(rng)),
+                    _ => {}
+                }
+                let length = some_while(rng);
+                self.at(at, Step::Rules(vec![rule], length));
             }
         }
     }

@@ -132,7 +132,8 @@ impl Plan {
         let order = |rng: &mut Rng| match rng.below(6) {
             0 => OrderKind::Fifo,
             1 | 2 => OrderKind::Causal,
-            _ => OrderKind::Total,
+            3 | 4 => OrderKind::Total,
+            _ => OrderKind::Safe,
         };
         let names = ["alpha", "beta", "gamma"].into_iter().filter_map(|name| name.parse().ok());
         let groups: Vec<_> =
@@ -154,6 +155,9 @@ impl Plan {
         plan.draw_network_faults(rng, features);
         // Drawn apart, so that plans that failed before there was private talk are still the same.
         plan.draw_private_talk(&mut Rng::from_seed(seed ^ 0x7072_6976_6174_6500));
+        if plan.groups.iter().any(|(_, order)| *order == OrderKind::Safe) {
+            plan.draw_ambushes(&mut Rng::from_seed(seed ^ 0x616d_6275_7368_0000));
+        }
         plan.steps.sort_by_key(|(at, _)| *at);
         plan
     }
@@ -321,6 +325,7 @@ impl fmt::Display for Plan {
 mod tests {
     use super::*;
     use crate::sim::network::{Effect, Fault};
+    use crate::sim::world::Trigger;
 
     #[test]
     fn a_seed_stands_for_one_plan() {
@@ -341,6 +346,7 @@ mod tests {
         assert!(has(|step| matches!(step, Step::Leave(..))));
         assert!(has(|step| matches!(step, Step::Directory(_))));
         assert!(has(|step| matches!(step, Step::Trap(_))));
+        assert!(has(|step| matches!(step, Step::Trap(Trap { trigger: Trigger::Delivery(_), .. }))));
         assert!(has(|step| matches!(step, Step::Quit(_))));
         assert!(has(|step| matches!(step, Step::Say(..))));
         assert!(has(|step| matches!(step, Step::Send(_, _, 20.., _))));

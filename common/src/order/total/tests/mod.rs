@@ -1,5 +1,7 @@
 //! Members of one view, connected by hand: who hears what, and when, is the test's.
 
+mod safe;
+
 use bytes::Bytes;
 
 use super::*;
@@ -9,7 +11,7 @@ use crate::wire::multicast::Head;
 use crate::wire::{Frame, Header, Packer, Section, Unpacker};
 
 fn members(count: usize) -> Vec<Total> {
-    (0..count).map(|me| Total::new(me, count, 0)).collect()
+    (0..count).map(|me| Total::new(false, me, count, 0)).collect()
 }
 
 /// A member's next message, as it arrives.
@@ -26,9 +28,13 @@ fn message(total: &mut Total) -> Arrived {
 
 /// Everything that one member has to say to another about the order.
 fn tell(all: &mut [Total], from: Rank, to: Rank) {
+    tell_at(all, Instant::ZERO, from, to);
+}
+
+fn tell_at(all: &mut [Total], now: Instant, from: Rank, to: Rank) {
     let section = Section { group: GroupId(1), view: None };
     let mut packer = Packer::new(Header { from: Incarnation(1), to: None });
-    assert!(!all[from].write(Instant::ZERO, to, section, &mut packer));
+    assert!(!all[from].write(now, to, section, &mut packer));
     let bytes = packer.finish();
     let (_, mut frames) = Unpacker::new(&bytes).unwrap();
     while let Some((_, frame)) = frames.next_frame().unwrap() {
@@ -102,7 +108,7 @@ fn a_sender_delivers_by_its_own_decision_once_it_has_left_for_all() {
 fn change(all: &mut [Total], gone: Rank) {
     let going: Vec<Rank> = (0..all.len()).filter(|&rank| rank != gone).collect();
     let reports: Vec<_> = going.iter().map(|&rank| (rank, all[rank].report())).collect();
-    let table = decide(&reports.iter().map(|(rank, report)| (*rank, report)).collect::<Vec<_>>());
+    let table = decide(false, &reports.iter().map(|(rank, report)| (*rank, report)).collect::<Vec<_>>());
     for rank in going {
         all[rank].adopt(&table);
         all[rank].finish();
@@ -123,7 +129,7 @@ fn lacker() {
     tell(&mut all, 1, 2);
     assert_eq!(delivered(&mut all[2]), [(1, 1)]);
     let reports = [(1, all[1].report()), (2, all[2].report())];
-    let table = decide(&reports.each_ref().map(|(rank, report)| (*rank, report)));
+    let table = decide(false, &reports.each_ref().map(|(rank, report)| (*rank, report)));
     all[2].accept(m0);
     for rank in [1, 2] {
         all[rank].adopt(&table);
@@ -182,7 +188,7 @@ fn adopt_rank() {
         total.accept(m0.clone());
     }
     let reports: Vec<_> = (0..3).map(|rank| (rank, all[rank].report())).collect();
-    let table = decide(&reports.iter().map(|(rank, report)| (*rank, report)).collect::<Vec<_>>());
+    let table = decide(false, &reports.iter().map(|(rank, report)| (*rank, report)).collect::<Vec<_>>());
     all.iter_mut().for_each(|total| total.adopt(&table));
     let first: Vec<_> = all.iter().map(|total| total.adopted.clone()).collect();
     change(&mut all, 2);
@@ -200,7 +206,7 @@ fn hostile_counters_and_ranks_are_ignored() {
     let ranges = |agreed: Agreed| [agreed].into_iter().collect();
     all[0].handle_proposals(1, &Proposals { ranges: ranges(range(u64::MAX, 0)) });
     all[1].handle_decisions(0, &Decisions { ranges: ranges(range(1, 200)) });
-    all[1].handle_decided(0, &Decided { upto: [u64::MAX, u64::MAX, 7].into_iter().collect() });
+    all[1].handle_decided(0, &Decided { upto: [u64::MAX, u64::MAX, 7].into_iter().collect(), ask: false });
     assert_eq!((all[0].refused, all[1].refused), (1, 1));
     tell_all(&mut all);
     tell_all(&mut all);
