@@ -120,6 +120,7 @@ impl Net {
                 addresses: Addresses::from_iter([address(n)]),
                 suspect_after: Duration::from_secs(2),
                 history: 0,
+                store: 0,
                 deliveries: decury_common::base::limits::DELIVERIES_MAX,
                 seed: n as u64,
             };

@@ -48,6 +48,7 @@
 //!         addresses: Addresses::from_iter([addresses[n]]),
 //!         suspect_after: Duration::from_secs(2),
 //!         history: 100,
+//!         store: 1_000,
 //!         deliveries: 1_024,
 //!         seed: n as u64,
 //!     };

@@ -50,8 +50,19 @@ pub const QUEUE_BYTES: usize = 256 * 1024;
 /// Deliveries that wait for the application in one group; at the limit delivery pauses, and with it the senders.
 pub const DELIVERIES_MAX: usize = 1_024;
 
-/// Messages of a group that a member keeps for newcomers.
+/// Messages that a newcomer of a group is told.
 pub const HISTORY_MAX: usize = 100;
+/// Delivered messages of a group that a member keeps for others: for newcomers, and for sides that it meets again.
+/// While somebody may still ask for them, twice as many.
+pub const STORE_MESSAGES: usize = 8_192;
+/// Payload bytes of these; twice as many likewise.
+pub const STORE_BYTES: usize = 8 * 1024 * 1024;
+/// Members of whom a member remembers up to which message it knows what they said.
+pub const KNOWN_MAX: usize = 1_024;
+/// Messages in one part of what somebody is told of the past.
+pub const PAST_MESSAGES_MAX: usize = 1_024;
+/// Bytes of messages after which such a part ends.
+pub const PAST_BYTES: usize = 64 * 1024;
 
 /// Addresses at which one node may be tried.
 pub const ADDRESSES_MAX: usize = 8;
@@ -62,7 +73,7 @@ pub const CONVERSATIONS_MAX: usize = 64;
 /// Nodes that one node keeps in touch with (members of its groups, those it met, those who ask to join).
 pub const PEERS_MAX: usize = 128;
 
-/// Bytes of one membership message (`Prepare`, `Promise`, `Cut`), fragmented or not.
+/// Bytes of one membership message (`Prepare`, `Promise`, `Cut`, `Recall`, `Past`), fragmented or not.
 pub const PARCEL_MAX: usize = PARCEL_FRAGMENTS_MAX * PARCEL_FRAGMENT;
 /// Fragments of one membership message.
 pub const PARCEL_FRAGMENTS_MAX: usize = 512;
@@ -90,6 +101,9 @@ const _: () = {
     assert!(RING_SLOTS.is_power_of_two() && RING_SLOTS > WINDOW_SLOTS);
     assert!(QUEUE_BYTES >= PAYLOAD_MAX);
     // A range of priorities takes at most 12 bytes while numbers and counters are below 2^28.
-    assert!(MEMBERS_MAX * REPORT_RANGES_MAX * 12 <= PARCEL_MAX);
+    assert!(MEMBERS_MAX * REPORT_RANGES_MAX * 12 + KNOWN_MAX * 32 <= PARCEL_MAX);
+    // A part of the past, with one more of the largest messages, and all that its teller knows.
+    assert!(PAST_BYTES + PAYLOAD_MAX + MEMBERS_MAX * 64 + KNOWN_MAX * 32 <= PARCEL_MAX);
+    assert!(HISTORY_MAX <= STORE_MESSAGES);
     assert!(STREAM_FRAME_MAX <= u16::MAX as usize);
 };

@@ -20,9 +20,12 @@ pub struct Config {
     /// Silence after which a peer is suspected; [`limits::SUSPECT_AFTER`](crate::base::limits::SUSPECT_AFTER) is
     /// usual.
     pub suspect_after: Duration,
-    /// How many of a group's last messages it keeps for newcomers, at most
+    /// How many of a group's last messages it tells newcomers, at most
     /// [`limits::HISTORY_MAX`](crate::base::limits::HISTORY_MAX).
     pub history: usize,
+    /// How many of a group's last messages it keeps for sides of the group that it meets again, at most
+    /// [`limits::STORE_MESSAGES`](crate::base::limits::STORE_MESSAGES), which is usual.
+    pub store: usize,
     /// How many deliveries of a group may wait for [`Endpoint::poll_event`](super::Endpoint::poll_event), at most
     /// [`limits::DELIVERIES_MAX`](crate::base::limits::DELIVERIES_MAX), which is usual. Beyond, the senders wait.
     pub deliveries: usize,

@@ -104,8 +104,8 @@ impl Endpoint {
         let id = MemberId { incarnation: self.config.incarnation, join: self.joins };
         self.joins += 1;
         let me = Member { id, name: self.config.name, addresses: self.config.addresses.clone() };
-        let Config { suspect_after, history, deliveries, .. } = self.config;
-        let settings = Settings { suspect_after, history, deliveries, seed: self.rng.bits() };
+        let Config { suspect_after, history, store, deliveries, .. } = self.config;
+        let settings = Settings { suspect_after, history, store, deliveries, seed: self.rng.bits() };
         let former = self.known.remove(&join.id).unwrap_or_default();
         let mut group = Group::new(now, (join.name, join.id), me, join.order, former, settings);
         for (node, addresses) in &join.contacts {

@@ -77,7 +77,7 @@ pub enum Event {
     Message {
         /// The group.
         group: GroupName,
-        /// The view it was sent and delivered in; of what is caught up, the view that this node came in with.
+        /// The view it was sent and delivered in; of what is caught up, the view before which it was said.
         view: ViewId,
         /// Its sender's name.
         from: UserName,
@@ -91,7 +91,8 @@ pub enum Event {
         /// `safe`: whether it is delivered within the promise. `Some(false)` marks it: its sender is gone, nobody here
         /// knows its place, and others may have delivered it in another one. Absent when caught up.
         uniform: Option<bool>,
-        /// Said before this node came in: history, outside the sequence.
+        /// Said before this node came in, or on another side while it was cut off: history, outside the sequence, right
+        /// after the view that made it known, in the order in which the others delivered it.
         caught_up: bool,
         /// When it was handed over for sending, by its sender's clock; of messages sent in quick succession not all say
         /// it. [`Endpoint::latency`](crate::endpoint::Endpoint::latency) makes a latency of it.
@@ -132,7 +133,8 @@ pub enum Event {
         /// The group.
         group: GroupName,
     },
-    /// This node came in, and those who have what was said before are out of reach: it will not be told.
+    /// Right after a view: some of what was said before, without this node, is missing. It is not stored any more, or
+    /// those who have it are out of reach (then it may still come, when they are met again).
     HistoryGap {
         /// The group.
         group: GroupName,
@@ -219,7 +221,7 @@ pub enum WaitsFor {
     Acknowledgement(UserName),
     /// The end of a change of view: until then nothing is delivered.
     View,
-    /// What was said before I came.
+    /// What was said without me, before my view.
     Past,
 }
 

@@ -1,9 +1,9 @@
-//! What newcomers are told: the last messages of the group, kept by every member.
+//! What one member keeps of a group's past, and tells others: the last messages, in the order of delivery.
 //!
-//! At an install with new members each of the others keeps what it had delivered by then, for a while. The newcomer
-//! asks one of them after the other, part by part, until one has told all; what is delivered to it meanwhile waits for
-//! that. (So a change of view does not wait for history, and nobody but the newcomer does.) Those who came together
-//! from the former view have delivered the same messages, so it does not matter who tells.
+//! A member's knowledge is one number of each other member: the counts of a member's messages have no gaps, and what is
+//! known of them (delivered, or never to come) is always their beginning. So what somebody lacks is what stands here with
+//! higher counts. At an install at which somebody may have to be told something, a [`Mark`] remembers how long the store
+//! was, and what was known, on this member's own side, and, once this member has been told the rest, of all sides.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -12,24 +12,20 @@ use bytes::Bytes;
 
 use super::{Event, VectorClock};
 use crate::base::id::{GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
-use crate::base::limits::{HISTORY_MAX, MEMBERS_MAX};
+use crate::base::limits::{HISTORY_MAX, KNOWN_MAX, MEMBERS_MAX, PAST_BYTES, STORE_BYTES, STORE_MESSAGES};
 use crate::base::list::List;
 use crate::base::time::Instant;
 use crate::membership::View;
-use crate::wire::membership::{Past, Recall, Said};
+use crate::wire::membership::{Digest, Past, Recall, Said};
 
-/// Bytes of messages after which a part of the past ends.
-const PART_BYTES: usize = 64 * 1024;
-/// What a newcomer may be told is kept this long after it was last asked for.
+/// What others may be told is kept this long after it was last asked for.
 const KEPT_FOR: Duration = Duration::from_secs(30);
-/// Members whose messages are remembered as known.
-const KNOWN_MAX: usize = 1_024;
 
 /// Of each member the number of its last message that is known here.
 pub type Known = BTreeMap<MemberId, u64>;
 
 /// A message that was delivered, as a member keeps it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) id: MessageId,
     pub(super) from: UserName,
@@ -37,86 +33,149 @@ pub(super) struct Entry {
     pub(super) payload: Bytes,
 }
 
-/// What one member keeps of a group's past.
+/// The store, what is known, and for whom it is kept.
 #[derive(Clone, Debug)]
 pub(super) struct History {
+    /// What newcomers are told.
     limit: usize,
-    last: VecDeque<Entry>,
-    kept: Vec<Kept>,
+    /// How many messages are kept.
+    store: usize,
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    /// How many messages stood before these.
+    gone: u64,
+    known: Known,
+    marks: Vec<Mark>,
 }
 
-/// The past as it was at one install.
+/// An install with members that come from elsewhere.
 #[derive(Clone, Debug)]
-struct Kept {
+struct Mark {
     view: ViewId,
     members: Vec<Incarnation>,
-    entries: Vec<Entry>,
-    /// Whether what was said before these is still being told to this member itself.
-    pending: bool,
+    /// When it was installed: all that this member's side had said.
+    before: Place,
+    /// When this member had been told the rest.
+    after: Option<Place>,
     until: Instant,
 }
 
+/// How far the past went at one time.
+#[derive(Clone, Debug)]
+struct Place {
+    /// How many messages there had been.
+    end: u64,
+    known: Known,
+}
+
 impl History {
-    /// Keeps the last `limit` messages, at most [`HISTORY_MAX`].
-    pub(super) fn new(limit: usize) -> History {
-        History { limit: limit.min(HISTORY_MAX), last: VecDeque::new(), kept: Vec::new() }
+    /// Keeps the last `store` messages, at most [`STORE_MESSAGES`], and tells newcomers the last `limit`, at most
+    /// [`HISTORY_MAX`]. `known`: what this node knows from an earlier stay.
+    pub(super) fn new(limit: usize, store: usize, known: Known) -> History {
+        History {
+            limit: limit.min(HISTORY_MAX),
+            store: store.min(STORE_MESSAGES),
+            entries: VecDeque::new(),
+            bytes: 0,
+            gone: 0,
+            known,
+            marks: Vec::new(),
+        }
     }
 
     /// A message is delivered.
-    pub(super) fn push(&mut self, entry: Entry) {
-        self.last.push_back(entry);
-        if self.last.len() > self.limit {
-            self.last.pop_front();
+    pub(super) fn push(&mut self, now: Instant, entry: Entry) {
+        self.bytes += entry.payload.len();
+        self.entries.push_back(entry);
+        if self.is_over(1) {
+            self.marks.retain(|mark| mark.until > now);
+            while self.is_over(if self.marks.is_empty() { 1 } else { 2 }) {
+                let Some(first) = self.entries.pop_front() else { return };
+                self.bytes -= first.payload.len();
+                self.gone += 1;
+            }
         }
     }
 
-    /// What was said before everything that is kept: this member has been told it, or will not be told more.
-    pub(super) fn put_before(&mut self, entries: &[Entry]) {
-        let before = |room: usize| entries[entries.len() - room.min(entries.len())..].iter().cloned();
-        for kept in self.kept.iter_mut().filter(|kept| kept.pending) {
-            kept.pending = false;
-            kept.entries.splice(..0, before(self.limit - kept.entries.len()));
-        }
-        before(self.limit - self.last.len()).rev().for_each(|entry| self.last.push_front(entry));
+    fn is_over(&self, times: usize) -> bool {
+        self.entries.len() > times * self.store || self.bytes > times * STORE_BYTES
     }
 
-    /// A view with new members is installed. `pending`: this member is still being told what was said before it came.
-    pub(super) fn keep(&mut self, now: Instant, view: &View, pending: bool) {
-        self.kept.retain(|kept| kept.until > now);
-        if self.kept.len() == MEMBERS_MAX {
-            self.kept.remove(0);
+    /// Of each member the number of its last message that is known: of views that are over, and what was told.
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// More is known: what was delivered in a view that is over, or what was told.
+    pub(super) fn learn(&mut self, messages: impl Iterator<Item = MessageId>) {
+        note(&mut self.known, messages);
+    }
+
+    /// A view is installed, with members that come from elsewhere.
+    pub(super) fn mark_before(&mut self, now: Instant, view: &View) {
+        self.marks.retain(|mark| mark.until > now);
+        if self.marks.len() == MEMBERS_MAX {
+            self.marks.remove(0);
         }
-        let entries = self.last.iter().cloned().collect();
         let members = view.members.iter().map(|member| member.id.incarnation).collect();
-        self.kept.push(Kept { view: view.id, members, entries, pending, until: now + KEPT_FOR });
+        let before = self.place();
+        self.marks.push(Mark { view: view.id, members, before, after: None, until: now + KEPT_FOR });
     }
 
-    /// Whether this node can, and may, be told now what was said before that view; `None` if nothing is kept of it.
-    pub(super) fn may_tell(&self, view: ViewId, node: Incarnation) -> Option<bool> {
-        let kept = self.kept.iter().find(|kept| kept.view == view)?;
-        Some(!kept.pending && kept.members.contains(&node))
+    /// This member knows now what the others said before that view, as far as anybody does.
+    pub(super) fn mark_after(&mut self, now: Instant, view: ViewId) {
+        let place = self.place();
+        if let Some(mark) = self.marks.iter_mut().find(|mark| mark.view == view) {
+            (mark.after, mark.until) = (Some(place), now + KEPT_FOR);
+        }
     }
 
-    /// The answer to a newcomer.
-    pub(super) fn recall(&mut self, now: Instant, recall: Recall) -> Past {
-        let Recall { view, first } = recall;
-        let Some(kept) = self.kept.iter_mut().find(|kept| kept.view == view) else {
-            return Past { view, first, total: None, said: List::new() };
+    fn place(&self) -> Place {
+        Place { end: self.gone + self.entries.len() as u64, known: self.known.clone() }
+    }
+
+    /// Whether this node can, and may, be told now what it asks for; `None` if nothing is remembered of that view.
+    pub(super) fn may_tell(&self, node: Incarnation, recall: &Recall) -> Option<bool> {
+        let mark = self.marks.iter().find(|mark| mark.view == recall.view)?;
+        Some(mark.members.contains(&node) && (!recall.is_new || mark.after.is_some()))
+    }
+
+    /// The answer to somebody who asks.
+    pub(super) fn recall(&mut self, now: Instant, recall: &Recall) -> Past {
+        let &Recall { view, part, is_new, known: ref digest } = recall;
+        let mark = self.marks.iter_mut().find(|mark| mark.view == view);
+        let place = mark.and_then(|mark| {
+            mark.until = now + KEPT_FOR;
+            if is_new { mark.after.as_ref() } else { Some(&mark.before) }
+        });
+        let Some(place) = place else {
+            return Past { view, part, known: None, said: List::new(), more: false };
         };
-        kept.until = now + KEPT_FOR;
-        let mut bytes = 0;
-        let begin = usize::try_from(first).unwrap_or(usize::MAX).min(kept.entries.len());
-        let fits = |entry: &&Entry| {
-            let fits = bytes < PART_BYTES;
-            bytes += entry.payload.len();
-            fits
-        };
-        let said = kept.entries[begin..].iter().take_while(fits).map(Entry::to_wire).collect();
-        Past { view, first, total: u32::try_from(kept.entries.len()).ok(), said }
+        let digest: Known = digest.iter().copied().collect();
+        let is_news = |sender: &MemberId, count: u64| digest.get(sender).is_none_or(|&known| known < count);
+        let end = usize::try_from(place.end.saturating_sub(self.gone)).unwrap_or(usize::MAX);
+        let begin = if is_new { end.saturating_sub(self.limit) } else { 0 };
+        let entries = self.entries.iter().take(end).skip(begin);
+        let mut news = entries.filter(|entry| is_news(&entry.id.sender, entry.id.count)).peekable();
+        let (mut said, mut bytes) = (List::new(), 0);
+        while bytes < PAST_BYTES && !said.is_full() {
+            let Some(entry) = news.next() else { break };
+            bytes += entry.weight();
+            let _has_room = said.try_push(entry.to_wire());
+        }
+        let more = news.peek().is_some();
+        let known = place.known.iter().filter(|&(sender, &count)| is_news(sender, count));
+        Past { view, part, known: Some(known.map(|(&sender, &count)| (sender, count)).collect()), said, more }
     }
 }
 
 impl Entry {
+    /// About how many bytes it takes on the wire.
+    fn weight(&self) -> usize {
+        let clock: usize = self.clock.iter().map(|(name, _)| name.as_str().len() + 6).sum();
+        self.payload.len() + self.from.as_str().len() + clock + 32
+    }
+
     fn to_wire(&self) -> Said {
         Said {
             id: self.id,
@@ -126,7 +185,7 @@ impl Entry {
         }
     }
 
-    /// As what a newcomer is told.
+    /// As what somebody is told.
     pub(super) fn into_event(self, group: GroupName, view: ViewId) -> Event {
         Event::Message {
             group,
@@ -157,5 +216,75 @@ pub(super) fn note(known: &mut Known, messages: impl Iterator<Item = MessageId>)
     }
     while known.len() > KNOWN_MAX {
         known.pop_first();
+    }
+}
+
+/// What is known, for the wire.
+pub(super) fn digest(known: &Known) -> Digest {
+    known.iter().map(|(&member, &count)| (member, count)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::membership::Member;
+
+    const NOW: Instant = Instant::ZERO;
+    const NODE: Incarnation = Incarnation(1);
+
+    fn member() -> MemberId {
+        MemberId { incarnation: NODE, join: 0 }
+    }
+
+    fn view() -> View {
+        let me = Member { id: member(), name: "ann".parse().unwrap(), addresses: Default::default() };
+        View { id: ViewId { number: 1, coordinator: member() }, members: vec![me] }
+    }
+
+    fn say(history: &mut History, now: Instant, counts: std::ops::RangeInclusive<u64>) {
+        for count in counts {
+            let (id, from) = (MessageId { sender: member(), count }, "ann".parse().unwrap());
+            let (clock, payload) = (VectorClock::default(), Bytes::from(vec![0; 10_000]));
+            history.push(now, Entry { id, from, clock, payload });
+        }
+    }
+
+    fn ask(history: &mut History, is_new: bool, known: u64) -> (Vec<u64>, bool) {
+        let known = [(member(), known)].into_iter().collect();
+        let past = history.recall(NOW, &Recall { view: view().id, part: 1, is_new, known });
+        (past.said.iter().map(|said| said.id.count).collect(), past.more)
+    }
+
+    #[test]
+    fn all_that_is_stored_before_the_mark_is_told_part_by_part_and_the_last_to_newcomers() {
+        let mut history = History::new(3, 100, Known::new());
+        say(&mut history, NOW, 1..=9);
+        history.mark_before(NOW, &view());
+        let recall = |is_new| Recall { view: view().id, part: 1, is_new, known: List::new() };
+        assert_eq!(history.may_tell(NODE, &recall(true)), Some(false), "not before it knows all itself");
+        say(&mut history, NOW, 10..=10);
+        history.mark_after(NOW, view().id);
+        say(&mut history, NOW, 11..=12);
+        assert_eq!(history.may_tell(NODE, &recall(true)), Some(true));
+        assert_eq!(history.may_tell(Incarnation(2), &recall(false)), Some(false), "not of that view");
+        assert_eq!(ask(&mut history, false, 0), ((1..=7).collect(), true));
+        assert_eq!(ask(&mut history, false, 7), (vec![8, 9], false));
+        assert_eq!(ask(&mut history, true, 0), (vec![8, 9, 10], false));
+    }
+
+    #[test]
+    fn twice_as_many_are_stored_while_somebody_may_ask() {
+        let mut history = History::new(0, 10, Known::new());
+        say(&mut history, NOW, 1..=15);
+        assert_eq!(history.entries.len(), 10);
+        history.mark_before(NOW, &view());
+        say(&mut history, NOW, 16..=30);
+        assert_eq!(history.entries.len(), 20);
+        assert_eq!(ask(&mut history, false, 0), ((11..=15).collect(), false));
+        say(&mut history, NOW + KEPT_FOR, 31..=31);
+        assert_eq!(history.entries.len(), 10);
+        let mut large = History::new(0, STORE_MESSAGES, Known::new());
+        say(&mut large, NOW, 1..=1_000);
+        assert!(large.bytes <= STORE_BYTES && large.bytes > STORE_BYTES - 10_000);
     }
 }

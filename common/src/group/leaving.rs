@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::history;
 use super::live::Live;
 use super::{Event, Group, SendError};
 use crate::base::time::Instant;
@@ -76,7 +75,7 @@ impl Group {
     pub(super) fn end_alone(&mut self, now: Instant, cut: &PriorCut) {
         let heard = self.live.as_ref().is_none_or(|live| live.multicast.is_all_stable());
         if let Some(live) = &mut self.live {
-            live.finish(now, self.name, cut, (&mut self.events, &mut self.history));
+            live.finish(now, self.name, cut, &mut self.deliveries);
         }
         self.end(heard);
     }
@@ -84,11 +83,10 @@ impl Group {
     /// The stay is over. What could have been delivered had there been room is delivered before that is said.
     pub(super) fn end(&mut self, clean: bool) {
         if let Some(live) = self.live.as_mut().filter(|live| !live.multicast.is_frozen()) {
-            live.deliver(self.now, self.name, usize::MAX, (&mut self.events, &mut self.history));
+            live.deliver(self.now, self.name, usize::MAX, &mut self.deliveries);
         }
-        history::note(&mut self.known, self.live.take().iter().flat_map(Live::known));
-        self.catch_up = None;
+        self.deliveries.end(self.now, self.live.take().iter().flat_map(Live::known));
         self.stage = Stage::Over;
-        self.events.push_back(Event::Left { group: self.name, clean });
+        self.deliveries.push(self.now, Event::Left { group: self.name, clean });
     }
 }

@@ -1,11 +1,11 @@
 //! The messages of one view: multicast and order, from its install to the next.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::history::{Entry, History, Known};
+use super::deliveries::Deliveries;
+use super::history::Known;
 use super::outbox::Queued;
 use super::{Event, Held, Number, VectorClock, WaitsFor};
 use crate::base::id::{GroupName, Incarnation, MemberId, MessageId, Rank, UserName, ViewId};
@@ -119,7 +119,7 @@ impl Live {
         now: Instant,
         group: GroupName,
         room: usize,
-        (events, history): (&mut VecDeque<Event>, &mut History),
+        out: &mut Deliveries,
     ) -> usize {
         let mut delivered = 0;
         while delivered < room {
@@ -127,8 +127,7 @@ impl Live {
                 self.paused = false;
                 return delivered;
             };
-            history.push(self.entry(&ordered));
-            events.push_back(self.event(group, ordered));
+            out.push(now, self.event(group, ordered));
             delivered += 1;
         }
         self.paused = true;
@@ -154,13 +153,7 @@ impl Live {
 
     /// The view ends: delivers what the cut still gives. What the order holds back after that depends on something
     /// that nobody has, and is discarded by all alike.
-    pub(super) fn finish(
-        &mut self,
-        now: Instant,
-        group: GroupName,
-        cut: &PriorCut,
-        out: (&mut VecDeque<Event>, &mut History),
-    ) {
+    pub(super) fn finish(&mut self, now: Instant, group: GroupName, cut: &PriorCut, out: &mut Deliveries) {
         self.multicast.release(&cut.upto);
         self.order.finish();
         self.deliver(now, group, usize::MAX, out);
@@ -210,17 +203,8 @@ impl Live {
         WaitsFor::Message(self.names[of], number)
     }
 
-    fn entry(&mut self, ordered: &Ordered) -> Entry {
+    fn event(&mut self, group: GroupName, ordered: Ordered) -> Event {
         self.counts[ordered.sender] = ordered.count;
-        Entry {
-            id: MessageId { sender: self.members[ordered.sender], count: ordered.count },
-            from: self.names[ordered.sender],
-            clock: VectorClock::new(self.names.clone(), ordered.clock.clone()),
-            payload: ordered.payload.clone(),
-        }
-    }
-
-    fn event(&self, group: GroupName, ordered: Ordered) -> Event {
         Event::Message {
             group,
             view: self.view,
@@ -248,6 +232,10 @@ impl Prior for Live {
 
     fn lacks(&self, cut: &PriorCut) -> u64 {
         self.multicast.lacking(&cut.upto)
+    }
+
+    fn delivered(&self) -> Vec<MessageId> {
+        self.known().collect()
     }
 
     fn adopt(&mut self, cut: &PriorCut) {

@@ -3,16 +3,17 @@
 //! [`Group`] routes. A view's messages live in `live::Live`, which exists from one install to the next; what outlives
 //! views (who is a member, the queue of the application's messages, the events for it) stands here.
 
+mod catch_up;
 mod conversation;
+mod deliveries;
 mod event;
 mod history;
 mod leaving;
 mod live;
-mod newcomer;
 mod outbox;
 mod vector_clock;
+mod weave;
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -28,13 +29,14 @@ use crate::multicast::Counters;
 use crate::order::OrderKind;
 use crate::wire::membership::{Addresses, Member, Refusal};
 use crate::wire::{Frame, Packer, Section};
+use catch_up::Tellers;
 pub use conversation::Conversation;
+use deliveries::{Beginning, Deliveries};
 pub use event::{Cause, Event, Held, MemberStatus, Number, Reached, SendError, ViewInfo, WaitsFor};
 use history::History;
 pub use history::Known;
 use leaving::Stage;
 use live::Live;
-use newcomer::CatchUp;
 use outbox::Outbox;
 pub use vector_clock::VectorClock;
 
@@ -48,8 +50,10 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_millis(20);
 pub struct Settings {
     /// Silence after which a member is suspected.
     pub suspect_after: Duration,
-    /// How many of the last messages are kept for newcomers.
+    /// How many of the last messages newcomers are told.
     pub history: usize,
+    /// How many of the last messages are kept for sides that meet again.
+    pub store: usize,
     /// How many deliveries may wait for the application.
     pub deliveries: usize,
     /// The seed of its back-offs.
@@ -67,15 +71,9 @@ pub struct Group {
     joined: bool,
     count: u64,
     outbox: Outbox,
-    events: VecDeque<Event>,
-    /// With so many events delivery pauses.
-    deliveries: usize,
-    history: History,
-    /// While this is on its way, all events but the first wait.
-    catch_up: Option<CatchUp>,
-    /// What this node knew when it joined: it had been in the group before.
-    former: Known,
-    known: Known,
+    deliveries: Deliveries,
+    /// With so many of them delivery pauses.
+    deliveries_max: usize,
     /// The last message of each member of the view that was sent before it, as far as is known; 0 for none.
     before: Known,
     /// Counters of the views before the current one.
@@ -103,13 +101,9 @@ impl Group {
             joined: false,
             count: 0,
             outbox: Outbox::default(),
-            events: VecDeque::new(),
-            deliveries: settings.deliveries.clamp(1, DELIVERIES_MAX),
-            history: History::new(settings.history),
-            catch_up: None,
-            known: former.clone(),
+            deliveries: Deliveries::new(name, History::new(settings.history, settings.store, former)),
+            deliveries_max: settings.deliveries.clamp(1, DELIVERIES_MAX),
             before: Known::new(),
-            former,
             past: Counters::default(),
             now,
         }
@@ -148,25 +142,22 @@ impl Group {
 
     /// Whether nothing is left to do: the group can be dropped once its events are taken.
     pub fn is_over(&self) -> bool {
-        self.stage == Stage::Over && self.events.is_empty()
+        self.stage == Stage::Over && self.deliveries.is_empty()
     }
 
     /// Whether there is an event for the application.
     pub fn has_event(&self) -> bool {
-        match &self.catch_up {
-            Some(_) => matches!(self.events.front(), Some(Event::Joined { .. })),
-            None => !self.events.is_empty(),
-        }
+        self.deliveries.has_event()
     }
 
     /// The next event for the application.
     pub fn poll_event(&mut self) -> Option<Event> {
-        if self.has_event() { self.events.pop_front() } else { None }
+        self.deliveries.poll_event()
     }
 
     /// What this node knew of the group's messages when it left: the last one of each member.
     pub fn into_known(self) -> Known {
-        self.known
+        self.deliveries.into_known()
     }
 
     /// A frame of this group has come. `datagram` is what it came in. Returns whether the membership should look at
@@ -218,7 +209,6 @@ impl Group {
                 self.with_membership(now, mesh, |m, cx| m.handle_parcel(cx, from, &parcel));
             }
             Frame::ParcelAck(ack) => self.membership.handle_parcel_ack(from, &ack),
-            Frame::Recall(recall) => self.handle_recall(now, from, recall),
             Frame::Hello(_) | Frame::Section(_) => return false,
         }
         true
@@ -235,10 +225,11 @@ impl Group {
         let Some(live) = &mut self.live else { return };
         live.multicast.suspected(now, rank, suspected);
         let (group, member) = (self.name, live.names[rank]);
-        self.events.push_back(match suspected {
+        let event = match suspected {
             true => Event::Suspected { group, member },
             false => Event::Back { group, member },
-        });
+        };
+        self.deliveries.push(now, event);
     }
 
     /// Looks at everything anew: after input, and when time has passed.
@@ -266,13 +257,13 @@ impl Group {
             while let Some(queued) = self.outbox.pop_if(|len| live.can_send(len)) {
                 live.send(now, queued);
             }
-            let room = self.deliveries.saturating_sub(self.events.len());
-            if live.deliver(now, self.name, room, (&mut self.events, &mut self.history)) == 0 {
+            let room = self.deliveries_max.saturating_sub(self.deliveries.len());
+            if live.deliver(now, self.name, room, &mut self.deliveries) == 0 {
                 break;
             }
         }
         if self.outbox.is_writable_again() {
-            self.events.push_back(Event::Writable { group: self.name });
+            self.deliveries.push(now, Event::Writable { group: self.name });
         }
     }
 
@@ -322,10 +313,9 @@ impl Group {
             return None;
         }
         let multicast = self.live.as_ref().and_then(Live::poll_timeout);
-        let ask =
-            self.catch_up.as_ref().map(|c| Wakeup { at: c.ask_at(), reason: "group: ask for the past" });
+        let ask = self.deliveries.poll_timeout();
         let paused = self.live.as_ref().is_some_and(|live| live.paused && !live.multicast.is_frozen());
-        let resume = (paused && self.events.len() < self.deliveries.div_ceil(2))
+        let resume = (paused && self.deliveries.len() < self.deliveries_max.div_ceil(2))
             .then_some(Wakeup { at: self.now, reason: "group: deliveries may go on" });
         [self.membership.poll_timeout(), multicast, self.stage.deadline(), ask, resume]
             .into_iter()
@@ -363,13 +353,8 @@ impl Group {
 
     /// What is received, not delivered, and what it waits for.
     pub fn held(&self) -> Vec<Held> {
-        let delivered = self.events.iter().filter_map(|event| match *event {
-            Event::Message { id, from, .. } => Some(Held { id, from, waits_for: WaitsFor::Past }),
-            _ => None,
-        });
-        let mut all: Vec<Held> = delivered.filter(|_| self.catch_up.is_some()).collect();
-        all.extend(self.live.iter().flat_map(|live| live.held(&self.before)));
-        all
+        let received = self.live.iter().flat_map(|live| live.held(&self.before));
+        self.deliveries.held().chain(received).collect()
     }
 
     /// Counters over all views.
@@ -384,16 +369,16 @@ impl Group {
         mesh: &Mesh,
         call: impl FnOnce(&mut Membership, &mut Context<'_>) -> T,
     ) -> T {
+        let deliveries = &self.deliveries;
+        let known = &|delivered| deliveries.known_with(delivered);
         let prior = self.live.as_mut().map(|live| live as &mut dyn Prior);
-        let result = call(&mut self.membership, &mut Context { now, mesh, prior });
+        let result = call(&mut self.membership, &mut Context { now, mesh, prior, known });
         while let Some(outcome) = self.membership.poll_outcome() {
             match outcome {
                 Outcome::Installed(installed) => self.install(now, mesh, *installed),
                 Outcome::Refused(reason) => self.refused(reason),
-                Outcome::Past(from, past) => {
-                    let told = self.catch_up.as_mut().and_then(|c| c.handle_past(now, from, past));
-                    told.into_iter().for_each(|told| self.catch_up_with(told));
-                }
+                Outcome::Recall(from, recall) => self.handle_recall(now, from, &recall),
+                Outcome::Past(from, past) => self.handle_past(now, from, past),
                 Outcome::Alone(cut) => self.end_alone(now, &cut),
             }
         }
@@ -402,32 +387,32 @@ impl Group {
 
     /// The end of one view and the beginning of the next: first what the cut still gives, then the view.
     fn install(&mut self, now: Instant, mesh: &Mesh, installed: Installed) {
+        let (mut former, mut ended) = (None, Vec::new());
         if let Some(mut live) = self.live.take() {
             if let Some(cut) = &installed.cut {
-                live.finish(now, self.name, cut, (&mut self.events, &mut self.history));
+                live.finish(now, self.name, cut, &mut self.deliveries);
             }
-            history::note(&mut self.known, live.known());
+            ended.extend(live.known());
+            former = Some(live.view);
             history::note(&mut self.before, live.known());
             self.past = self.past.plus(live.multicast.counters());
         }
         if installed.out {
             self.stage = Stage::Out(now);
+            self.deliveries.history.learn(ended.into_iter());
             return;
         }
         let order = (self.membership.order(), installed.position);
-        let first = !std::mem::replace(&mut self.joined, true);
-        self.live = Live::new(now, mesh, &installed.view, self.membership.me().id, order);
-        if !first && !installed.merged {
+        let me = self.membership.me().id;
+        self.joined = true;
+        self.live = Live::new(now, mesh, &installed.view, me, order);
+        if former.is_some() && !installed.merged {
             let fresh = installed.view.members.iter().filter(|m| installed.joined.contains(&m.name));
             history::note(&mut self.before, fresh.map(|m| MessageId { sender: m.id, count: 0 }));
         }
         self.before.retain(|&member, _| installed.view.contains(member));
-        if first {
-            self.catch_up = CatchUp::new(now, &installed.view, self.membership.me().id);
-        } else if !installed.joined.is_empty() {
-            self.history.keep(now, &installed.view, self.catch_up.is_some());
-        }
         let Some(view) = self.view() else { return };
+        let tellers = Tellers::new(&installed, former, me);
         let cause = match () {
             () if installed.merged => Cause::Merge,
             () if installed.suspected => Cause::Suspected,
@@ -435,16 +420,19 @@ impl Group {
             () => Cause::Join,
         };
         let group = self.name;
+        let is_marked = former.is_some() && installed.origins.iter().any(|&origin| origin != former);
         let (joined, left) = (installed.joined, installed.left);
-        self.events.push_back(match first {
-            true => Event::Joined { group, view },
-            false => Event::View { group, view, joined, left, cause },
-        });
+        let event = match former {
+            None => Event::Joined { group, view },
+            Some(_) => Event::View { group, view, joined, left, cause },
+        };
+        let view = installed.view;
+        self.deliveries.begin(now, event, Beginning { view, ended, is_marked, tellers });
         self.work(now);
     }
 
     fn refused(&mut self, reason: Refusal) {
-        self.events.push_back(Event::Refused { group: self.name, reason });
+        self.deliveries.push(self.now, Event::Refused { group: self.name, reason });
         self.stage = Stage::Over;
     }
 }

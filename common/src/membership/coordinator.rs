@@ -11,7 +11,7 @@ use crate::base::limits::MEMBERS_MAX;
 use crate::base::time::Instant;
 use crate::wire::Frame;
 use crate::wire::membership::{
-    Addresses, Join, Member, Message, Nack, ParcelKind, Prepare, Promise, Ready, Refusal, Refuse,
+    Addresses, Join, Member, Message, Nack, ParcelKind, Prepare, Prior, Promise, Ready, Refusal, Refuse,
 };
 
 /// Why the view should change.
@@ -267,7 +267,7 @@ impl Membership {
 
     /// The change of a leaver with whom nobody goes: it alone promises, and is ready.
     fn end_alone(&mut self, cx: &mut Context<'_>, attempt: ViewId) {
-        let cut = cut::compute(attempt, self.order, self.report(cx).iter());
+        let cut = cut::compute(attempt, self.order, &[self.report(cx).as_ref()]);
         let Some((cut, prior)) = cut.priors.first().zip(cx.prior.as_mut()) else { return };
         prior.adopt(cut);
         self.outcomes.push(Outcome::Alone(cut.clone()));
@@ -293,7 +293,10 @@ impl Membership {
             return;
         }
         attempt.is_cut = true;
-        let cut = cut::compute(promise.attempt, self.order, attempt.promises.values().flatten());
+        let participants = attempt.prepare.participants.iter();
+        let promises: Vec<Option<&Prior>> =
+            participants.map(|member| attempt.promises.get(&member.id)?.as_ref()).collect();
+        let cut = cut::compute(promise.attempt, self.order, &promises);
         let others: Vec<Incarnation> =
             attempt.prepare.participants.iter().map(|member| member.id.incarnation).collect();
         for node in others.into_iter().filter(|&node| node != self.me.id.incarnation) {

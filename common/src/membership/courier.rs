@@ -170,7 +170,7 @@ impl Courier {
         if self.outgoing.is_empty() && self.acks.is_empty() {
             return false;
         }
-        for kind in [ParcelKind::Prepare, ParcelKind::Promise, ParcelKind::Cut, ParcelKind::Past] {
+        for kind in ParcelKind::ALL {
             if self.acks.contains(&(to, kind)) {
                 let Some(incoming) = self.incoming.get(&(to, kind)) else { continue };
                 let ack = ParcelAck { kind, number: incoming.number, received: incoming.received };
@@ -235,6 +235,7 @@ impl Outgoing {
 mod tests {
     use super::*;
     use crate::base::id::{GroupId, MemberId, ViewId};
+    use crate::base::list::List;
     use crate::base::rng::Rng;
     use crate::wire::membership::{Cut, Holder, Holding, PriorCut};
     use crate::wire::{Header, Unpacker};
@@ -252,7 +253,13 @@ mod tests {
             holders: (0..10).map(|_| holder.clone()).collect(),
             order: Default::default(),
         };
-        Message::Cut(Cut { attempt, position: 0, priors: (0..20).map(|_| prior.clone()).collect() })
+        Message::Cut(Cut {
+            attempt,
+            position: 0,
+            priors: (0..20).map(|_| prior.clone()).collect(),
+            origins: List::new(),
+            known: List::new(),
+        })
     }
 
     /// Runs two couriers over a line that loses every second frame.

@@ -6,19 +6,17 @@ use crate::base::id::{Rank, ViewId};
 use crate::base::limits::MEMBERS_MAX;
 use crate::multicast;
 use crate::order::{self, OrderKind, OrderReport};
-use crate::wire::membership::{Cut, Holder, Prior, PriorCut};
+use crate::wire::membership::{Cut, Digest, Holder, Prior, PriorCut};
 
 /// For each prior view: of each of its senders the longest prefix of whole messages held by those who promise
-/// together, and the order layer's decisions.
-pub(super) fn compute<'a>(
-    attempt: ViewId,
-    order: OrderKind,
-    promises: impl Iterator<Item = &'a Prior>,
-) -> Cut {
+/// together, and the order layer's decisions. `promises`: of each participant, in the order of the `Prepare`.
+pub(super) fn compute(attempt: ViewId, order: OrderKind, promises: &[Option<&Prior>]) -> Cut {
     let mut by_view: BTreeMap<ViewId, Vec<&Prior>> = BTreeMap::new();
-    for prior in promises {
+    for prior in promises.iter().flatten() {
         by_view.entry(prior.view).or_default().push(prior);
     }
+    let origin = |view: ViewId| by_view.keys().position(|&prior| prior == view).map(|index| index as u8);
+    let origins = promises.iter().map(|prior| prior.and_then(|prior| origin(prior.view))).collect();
     let position = by_view.values().map(|priors| end_of(priors)).max().unwrap_or(0);
     let priors = by_view.into_iter().map(|(view, priors)| {
         let members = priors.iter().map(|prior| prior.holdings.len()).max().unwrap_or(0);
@@ -32,7 +30,17 @@ pub(super) fn compute<'a>(
             order: order::decide(order, &reports),
         }
     });
-    Cut { attempt, position, priors: priors.collect() }
+    Cut { attempt, position, priors: priors.collect(), origins, known: known(promises) }
+}
+
+/// Of each member the last message that one of those who promise knows.
+fn known(promises: &[Option<&Prior>]) -> Digest {
+    let mut known = BTreeMap::new();
+    for &(member, count) in promises.iter().flatten().flat_map(|prior| &prior.known) {
+        let last: &mut u64 = known.entry(member).or_default();
+        *last = count.max(*last);
+    }
+    known.into_iter().collect()
 }
 
 /// How many messages the group's sequence has when a prior view ends.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Context, Installed, Membership, Outcome, View, WISH_REPEAT};
 use crate::base::id::{Incarnation, ViewId};
 use crate::wire::Frame;
-use crate::wire::membership::Join;
+use crate::wire::membership::{Digest, Join};
 
 impl Membership {
     pub(super) fn advance_joiner(&mut self, cx: &mut Context<'_>) {
@@ -68,6 +68,8 @@ impl Membership {
             cut: None,
             position: 0,
             joined: vec![self.me.name],
+            origins: vec![None],
+            known: Digest::new(),
             left: Vec::new(),
             suspected: false,
             merged: false,

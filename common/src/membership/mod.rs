@@ -31,7 +31,7 @@ use std::time::Duration;
 
 pub use view::View;
 
-use crate::base::id::{GroupId, Incarnation, MemberId, UserName, ViewId};
+use crate::base::id::{GroupId, Incarnation, MemberId, MessageId, UserName, ViewId};
 use crate::base::limits::MEMBERS_MAX;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
@@ -39,7 +39,7 @@ use crate::machine::Wakeup;
 use crate::mesh::Mesh;
 use crate::order::{OrderKind, OrderReport};
 use crate::wire::membership::{
-    Addresses, Holdings, Join, Member, Message, ParcelKind, Past, PriorCut, Recall, Refusal, Refuse,
+    Addresses, Digest, Holdings, Join, Member, Message, ParcelKind, Past, PriorCut, Recall, Refusal, Refuse,
 };
 use crate::wire::{Beacon, Frame, Packer, Section};
 use change::{Attempt, Change};
@@ -69,6 +69,8 @@ pub trait Prior {
     fn fetch(&mut self, now: Instant, cut: &PriorCut);
     /// About how many fragments of this cut are lacking; 0 means none.
     fn lacks(&self, cut: &PriorCut) -> u64;
+    /// The last message of each member that is delivered.
+    fn delivered(&self) -> Vec<MessageId>;
     /// Take the cut's decisions as one's own.
     fn adopt(&mut self, cut: &PriorCut);
 }
@@ -81,6 +83,8 @@ pub struct Context<'a> {
     pub mesh: &'a Mesh,
     /// The current view's messages; `None` for a joiner.
     pub prior: Option<&'a mut dyn Prior>,
+    /// What this node knows of all that was ever said, having delivered these in its current view.
+    pub known: &'a dyn Fn(Vec<MessageId>) -> Digest,
 }
 
 /// What came of it.
@@ -92,7 +96,9 @@ pub enum Outcome {
     Refused(Refusal),
     /// This node wanted to leave, and nobody else is left: its view ends for it with all that it holds.
     Alone(PriorCut),
-    /// This node tells what was said before.
+    /// This node asks what was said before a view.
+    Recall(Incarnation, Recall),
+    /// This node tells it.
     Past(Incarnation, Past),
 }
 
@@ -113,6 +119,10 @@ pub struct Installed {
     pub suspected: bool,
     /// Whether some of the new ones come from another view.
     pub merged: bool,
+    /// The view that each member comes from, by rank; `None` for one who was in none.
+    pub origins: Vec<Option<ViewId>>,
+    /// What they knew between them of all that was ever said.
+    pub known: Digest,
     /// I have left: I took part, and am not a member of the new view.
     pub out: bool,
 }
@@ -261,12 +271,14 @@ impl Membership {
         }
     }
 
-    /// Asks this node what was said before my first view.
-    pub fn ask_past(&mut self, node: Incarnation, recall: Recall) {
-        self.post(node, Frame::Recall(recall));
+    /// Asks this node what was said before a view; the same question is not asked while it is still on its way.
+    pub fn ask_past(&mut self, node: Incarnation, recall: Recall, is_repeated: bool) {
+        if !is_repeated || !self.courier.is_sending(node, ParcelKind::Recall) {
+            self.courier.send(node, &Message::Recall(recall));
+        }
     }
 
-    /// Tells this node what was said before its first view, unless an earlier answer is still on its way.
+    /// Tells this node what was said before a view, unless an earlier answer is still on its way.
     pub fn tell_past(&mut self, node: Incarnation, past: impl FnOnce() -> Past) {
         if !self.courier.is_sending(node, ParcelKind::Past) {
             self.courier.send(node, &Message::Past(past()));

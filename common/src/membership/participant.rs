@@ -19,6 +19,7 @@ impl Membership {
             Some(Message::Prepare(prepare)) => self.handle_prepare(cx, from, prepare),
             Some(Message::Promise(promise)) => self.handle_promise(cx, from, promise),
             Some(Message::Cut(cut)) => self.handle_cut(cx, from, cut),
+            Some(Message::Recall(recall)) => self.outcomes.push(Outcome::Recall(from, recall)),
             Some(Message::Past(past)) => self.outcomes.push(Outcome::Past(from, past)),
             None => {}
         }
@@ -83,7 +84,8 @@ impl Membership {
         let (view, prior) = self.view.as_ref().zip(cx.prior.as_mut())?;
         let (holdings, order) = prior.freeze();
         let rank = view.rank(self.me.id).unwrap_or(0) as u8;
-        Some(Prior { view: view.id, rank, position: self.position, holdings, order })
+        let known = (cx.known)(prior.delivered());
+        Some(Prior { view: view.id, rank, position: self.position, holdings, order, known })
     }
 
     fn handle_cut(&mut self, cx: &mut Context<'_>, from: Incarnation, cut: Cut) {
@@ -256,7 +258,8 @@ impl Membership {
             self.post(member.id.incarnation, Frame::Install(Install { attempt: view.id }));
         }
         let gone = self.part_with(cx.now, former.as_deref(), &view, &prepare);
-        let installed = self.describe(former.as_deref(), view, &cut, gone);
+        let origins = origins(&prepare, &cut, &view);
+        let installed = self.describe(former.as_deref(), view, (&cut, origins), gone);
         if installed.merged {
             let new = |member: &&Member| former.as_ref().is_some_and(|former| !former.contains(member.id));
             for member in installed.view.members.iter().filter(new) {
@@ -297,7 +300,13 @@ impl Membership {
         suspected
     }
 
-    fn describe(&mut self, former: Option<&View>, view: View, cut: &Cut, suspected: bool) -> Installed {
+    fn describe(
+        &mut self,
+        former: Option<&View>,
+        view: View,
+        (cut, origins): (&Cut, Vec<Option<ViewId>>),
+        suspected: bool,
+    ) -> Installed {
         let new = |member: &&Member| former.is_none_or(|former| !former.contains(member.id));
         let joined: Vec<UserName> = view.members.iter().filter(new).map(|member| member.name).collect();
         let gone = |member: &&Member| !view.contains(member.id);
@@ -310,6 +319,8 @@ impl Membership {
             out: !view.contains(self.me.id),
             position: cut.position,
             joined,
+            origins,
+            known: cut.known.clone(),
             view,
         }
     }
@@ -317,4 +328,14 @@ impl Membership {
     fn next_deadline(&mut self, now: Instant) -> Instant {
         now + self.rng.between(self.suspect_after / 2, self.suspect_after)
     }
+}
+
+/// Which view each member of the new one comes from, by rank.
+fn origins(prepare: &Prepare, cut: &Cut, view: &View) -> Vec<Option<ViewId>> {
+    let origin = |member: &Member| {
+        let participant = prepare.participants.iter().position(|other| other.id == member.id)?;
+        let prior = cut.origins.get(participant).copied().flatten()?;
+        cut.priors.get(usize::from(prior)).map(|prior| prior.view)
+    };
+    view.members.iter().map(origin).collect()
 }

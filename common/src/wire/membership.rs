@@ -1,6 +1,6 @@
 //! Frames by which views change: join, prepare, promise, cut, ready, install.
 //!
-//! `Prepare`, `Promise` and `Cut` can outgrow a datagram: they travel as [`Parcel`]s, fragmented and acknowledged.
+//! `Prepare`, `Promise`, `Cut`, `Recall` and `Past` can outgrow a datagram: they travel as [`Parcel`]s, fragmented and acknowledged.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,8 @@ use super::DecodeError;
 use super::multicast::Span;
 use crate::base::id::{MemberId, MessageId, UserName, ViewId};
 use crate::base::limits::{
-    ADDRESSES_MAX, HISTORY_MAX, HOLDING_RANGES_MAX, MEMBERS_MAX, PARCEL_FRAGMENTS_MAX, PAYLOAD_MAX,
+    ADDRESSES_MAX, HOLDING_RANGES_MAX, KNOWN_MAX, MEMBERS_MAX, PARCEL_FRAGMENTS_MAX, PAST_MESSAGES_MAX,
+    PAYLOAD_MAX,
 };
 use crate::base::list::List;
 use crate::order::{OrderKind, OrderReport, OrderTable};
@@ -141,8 +142,16 @@ pub enum ParcelKind {
     Promise,
     /// A [`Cut`].
     Cut,
+    /// A [`Recall`].
+    Recall,
     /// A [`Past`].
     Past,
+}
+
+impl ParcelKind {
+    /// All of them.
+    pub const ALL: [ParcelKind; 5] =
+        [ParcelKind::Prepare, ParcelKind::Promise, ParcelKind::Cut, ParcelKind::Recall, ParcelKind::Past];
 }
 
 /// A membership message that may outgrow a datagram.
@@ -154,7 +163,9 @@ pub enum Message {
     Promise(Promise),
     /// The coordinator decides.
     Cut(Cut),
-    /// A newcomer is told what was said.
+    /// Somebody asks what was said.
+    Recall(Recall),
+    /// It is told.
     Past(Past),
 }
 
@@ -165,6 +176,7 @@ impl Message {
             Message::Prepare(_) => ParcelKind::Prepare,
             Message::Promise(_) => ParcelKind::Promise,
             Message::Cut(_) => ParcelKind::Cut,
+            Message::Recall(_) => ParcelKind::Recall,
             Message::Past(_) => ParcelKind::Past,
         }
     }
@@ -175,6 +187,7 @@ impl Message {
             Message::Prepare(m) => m.attempt,
             Message::Promise(m) => m.attempt,
             Message::Cut(m) => m.attempt,
+            Message::Recall(m) => m.view,
             Message::Past(m) => m.view,
         }
     }
@@ -193,13 +206,21 @@ impl Message {
     }
 }
 
-/// A newcomer asks a member of its first view what was said before; repeated until answered by a [`Past`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Members, and of each the number of its last message that is known.
+pub type Digest = List<(MemberId, u64), KNOWN_MAX>;
+
+/// A member of a view asks another one what was said before it; repeated until answered by a [`Past`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recall {
-    /// The newcomer's first view.
+    /// The view.
     pub view: ViewId,
-    /// How many of the messages it has.
-    pub first: u32,
+    /// Which part: the answer names it. Rises with each part that this member asks for.
+    pub part: u32,
+    /// It was in no view before: it is told the last messages, of all sides. Else: all that was said on the side that
+    /// the teller comes from.
+    pub is_new: bool,
+    /// What it has: nothing is told again.
+    pub known: Digest,
 }
 
 /// A part of what was said before a view.
@@ -207,12 +228,14 @@ pub struct Recall {
 pub struct Past {
     /// The view.
     pub view: ViewId,
-    /// How many messages stand before this part.
-    pub first: u32,
-    /// How many there are in all parts; `None`: I do not know, being new myself, or having forgotten.
-    pub total: Option<u32>,
-    /// The messages, in the order in which the teller delivered them.
-    pub said: List<Said, HISTORY_MAX>,
+    /// Which part.
+    pub part: u32,
+    /// Of whom the teller knew more than the asker. `None`: it does not remember what it knew before that view.
+    pub known: Option<Digest>,
+    /// The messages, in the order in which the teller delivered them. (It may not store all that it knew of.)
+    pub said: List<Said, PAST_MESSAGES_MAX>,
+    /// Whether there are more.
+    pub more: bool,
 }
 
 /// A message, as history.
@@ -266,6 +289,8 @@ pub struct Prior {
     pub holdings: Holdings,
     /// What the order layer knows of messages not stable yet.
     pub order: OrderReport,
+    /// What it knows of all that was ever said.
+    pub known: Digest,
 }
 
 /// What is held of each member of a view, by rank.
@@ -295,6 +320,10 @@ pub struct Cut {
     pub position: u64,
     /// One for each view that promisers come from.
     pub priors: List<PriorCut, { 2 * MEMBERS_MAX }>,
+    /// For each participant, in the order of the `Prepare`, which of these it comes from; `None` for a joiner.
+    pub origins: List<Option<u8>, { 2 * MEMBERS_MAX }>,
+    /// What the participants know between them of all that was ever said.
+    pub known: Digest,
 }
 
 /// With what one prior view ends.

@@ -75,9 +75,7 @@ pub enum Frame<'a> {
     Ready(membership::Ready),
     /// Membership: all were ready; this attempt is a view.
     Install(membership::Install),
-    /// Membership: what was said before I came?
-    Recall(membership::Recall),
-    /// Membership: a fragment of a `Prepare`, `Promise`, `Cut` or `Past`.
+    /// Membership: a fragment of a `Prepare`, `Promise`, `Cut`, `Recall` or `Past`.
     #[serde(borrow)]
     Parcel(membership::Parcel<'a>),
     /// Membership: which fragments of a parcel have come.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use decury_common::base::id::{GroupId, Incarnation, MessageId};
-use decury_common::base::limits::{DELIVERIES_MAX, HISTORY_MAX};
+use decury_common::base::limits::{DELIVERIES_MAX, HISTORY_MAX, STORE_MESSAGES};
 use decury_common::base::time::Instant;
 use decury_common::endpoint::{Config, Endpoint, Event, JoinGroup};
 use decury_common::machine::Machine;
@@ -38,6 +38,7 @@ impl Busy {
                 addresses: addresses(n),
                 suspect_after: ms(60_000),
                 history: HISTORY_MAX,
+                store: STORE_MESSAGES,
                 deliveries: DELIVERIES_MAX,
                 seed: n,
             };

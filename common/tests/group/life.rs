@@ -77,6 +77,7 @@ fn who_leaves_alone_is_told_all_it_said_however_little_was_read() {
         addresses: addresses(1),
         suspect_after: ms(2000),
         history: 0,
+        store: 0,
         deliveries: 2,
         seed: 1,
     };

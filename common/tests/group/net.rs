@@ -76,6 +76,7 @@ impl Net {
             addresses: addresses(n),
             suspect_after: ms(2000),
             history: decury_common::base::limits::HISTORY_MAX,
+            store: decury_common::base::limits::STORE_MESSAGES,
             deliveries: decury_common::base::limits::DELIVERIES_MAX,
             seed: n,
         };

@@ -212,7 +212,7 @@ pub enum Event {
         /// `safe`: false marks a message that others may have delivered in another place, or not at all; absent when
         /// caught up.
         uniform: Option<bool>,
-        /// Said before this node came in.
+        /// Said before this node came in, or while it was cut off.
         caught_up: bool,
         /// What was said.
         text: Text,
@@ -367,7 +367,7 @@ pub enum Notice {
         /// Which group.
         group: GroupName,
     },
-    /// What was said in a group before I came is out of reach.
+    /// Some of what was said in a group, before I came or while I was cut off, is out of reach.
     HistoryGap {
         /// Which group.
         group: GroupName,
@@ -464,7 +464,7 @@ impl fmt::Display for Notice {
                 write!(f, "left #{group} in haste: the others may lack your last messages")
             }
             Notice::HistoryGap { group } => {
-                write!(f, "what was said in #{group} before you came is out of reach")
+                write!(f, "some of what was said in #{group} without you is out of reach")
             }
             Notice::StoreTrouble { trouble } => {
                 write!(

@@ -31,7 +31,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use decury_common::base::id::{GroupName, Identity, Incarnation, UserName};
-use decury_common::base::limits::{DELIVERIES_MAX, HISTORY_MAX};
+use decury_common::base::limits::{DELIVERIES_MAX, HISTORY_MAX, STORE_MESSAGES};
 use decury_common::base::time::Instant;
 use decury_common::endpoint::{self, Endpoint};
 use decury_common::machine::{Machine, Persist, StreamAction, StreamId, StreamMachine, Transmit, Wakeup};
@@ -116,6 +116,7 @@ impl Session {
             addresses: config.addresses.clone(),
             suspect_after: config.suspect_after,
             history: HISTORY_MAX,
+            store: STORE_MESSAGES,
             deliveries: DELIVERIES_MAX,
             seed: config.seed,
         };

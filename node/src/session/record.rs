@@ -62,7 +62,7 @@ pub enum Record {
         id: MessageId,
         /// As it came.
         text: Bytes,
-        /// It was said before this node came in.
+        /// It was said before this node came in, or while it was cut off.
         caught_up: bool,
     },
     /// A private message of mine, to be sent until it is settled.
@@ -117,7 +117,7 @@ pub struct Past {
     pub from: UserName,
     /// When it was delivered here (or sent, if it is a private one of mine): microseconds since 1970.
     pub at: u64,
-    /// It was said before this node came in.
+    /// It was said before this node came in, or while it was cut off.
     pub caught_up: bool,
     /// What was said.
     pub text: Text,

@@ -532,7 +532,7 @@ mod tests {
             ),
             (
                 Event::Notice { re: None, notice: Notice::HistoryGap { group } },
-                r##""notice","at":7,"kind":"history_gap","group":"lobby","text":"what was said in #lobby before you came is out of reach""##,
+                r##""notice","at":7,"kind":"history_gap","group":"lobby","text":"some of what was said in #lobby without you is out of reach""##,
             ),
         ] {
             assert_eq!(line(&event), format!("{{\"event\":{fields}}}\n"));

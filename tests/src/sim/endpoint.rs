@@ -38,7 +38,12 @@ fn deliveries(seed: u64) -> usize {
 
 /// Starts endpoints that suspect after the given silence.
 pub fn starter(suspect_after: Duration) -> Starter {
-    Rc::new(move |boot| Box::new(EndpointHost::new(boot, suspect_after)))
+    starter_storing(suspect_after, limits::STORE_MESSAGES)
+}
+
+/// The same, each keeping so many messages for others.
+pub fn starter_storing(suspect_after: Duration, store: usize) -> Starter {
+    Rc::new(move |boot| Box::new(EndpointHost::new(boot, suspect_after, store)))
 }
 
 #[derive(Clone)]
@@ -71,13 +76,14 @@ enum State {
 }
 
 impl EndpointHost {
-    fn new(boot: Boot, suspect_after: Duration) -> EndpointHost {
+    fn new(boot: Boot, suspect_after: Duration, store: usize) -> EndpointHost {
         let config = Config {
             incarnation: boot.incarnation,
             name: boot.name,
             addresses: std::iter::once(boot.host.address()).collect(),
             suspect_after,
             history: HISTORY,
+            store,
             deliveries: deliveries(boot.seed),
             seed: boot.seed,
         };

@@ -41,7 +41,7 @@ pub enum Kind {
     Cut,
     /// A [`Frame::Parcel`] of a `Past`.
     Past,
-    /// [`Frame::Recall`].
+    /// A [`Frame::Parcel`] of a `Recall`.
     Recall,
     /// [`Frame::Proposals`].
     Proposals,
@@ -78,8 +78,8 @@ impl Kind {
                 ParcelKind::Promise => Kind::Promise,
                 ParcelKind::Cut => Kind::Cut,
                 ParcelKind::Past => Kind::Past,
+                ParcelKind::Recall => Kind::Recall,
             },
-            Frame::Recall(_) => Kind::Recall,
             Frame::ParcelAck(_) => Kind::ParcelAck,
             Frame::Section(_) => Kind::Other,
         }
@@ -253,8 +253,14 @@ fn describe_message(message: &Message) -> String {
                 .collect();
             format!("CUT {} {}", cut.attempt, priors.join("; "))
         }
+        Message::Recall(recall) => {
+            let who = if recall.is_new { "of all" } else { "of that side" };
+            format!("RECALL before {} {who}, part {}, knows {}", recall.view, recall.part, recall.known.len())
+        }
         Message::Past(past) => {
-            format!("PAST before {}: {} from {} of {:?}", past.view, past.said.len(), past.first, past.total)
+            let (said, more) = (past.said.len(), if past.more { ", more" } else { "" });
+            let known = past.known.as_ref().map(|known| known.len());
+            format!("PAST before {}, part {}: {said}{more}, knows {known:?}", past.view, past.part)
         }
     }
 }

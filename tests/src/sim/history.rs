@@ -84,7 +84,7 @@ pub enum What {
         /// The message.
         delivery: Delivery,
     },
-    /// A newcomer is told what was said before it came.
+    /// A newcomer, or a side that merged, is told what was said before.
     Told {
         /// In which group.
         group: GroupName,
@@ -93,7 +93,7 @@ pub enum What {
         /// The message.
         delivery: Delivery,
     },
-    /// A newcomer is told that nobody can tell it what was said before.
+    /// It is told that something of what was said before is missing.
     Gap {
         /// In which group.
         group: GroupName,

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use decury_common::base::id::{GroupName, MessageId, UserName, ViewId};
-use decury_common::base::limits::SUSPECT_AFTER;
+use decury_common::base::limits::{STORE_MESSAGES, SUSPECT_AFTER};
 use decury_common::endpoint::ViewInfo;
 use decury_common::order::OrderKind;
 
@@ -48,7 +48,12 @@ impl Stage {
 
     /// A further host that is up.
     pub fn add_host(&mut self) -> HostId {
-        let host = self.world.add_host(Habits::default(), endpoint::starter(SUSPECT_AFTER));
+        self.add_host_storing(STORE_MESSAGES)
+    }
+
+    /// A further host that is up, and keeps so many messages for others.
+    pub fn add_host_storing(&mut self, store: usize) -> HostId {
+        let host = self.world.add_host(Habits::default(), endpoint::starter_storing(SUSPECT_AFTER, store));
         self.world.start(host);
         host
     }
@@ -255,6 +260,22 @@ impl Stage {
     /// Whether a host has delivered a message.
     pub fn has_delivered(&self, host: HostId, message: MessageId) -> bool {
         self.deliveries(host).contains(&message)
+    }
+
+    /// What a host has delivered and been told, in order.
+    pub fn heard(&self, host: HostId) -> Vec<MessageId> {
+        let records = self.world.history.records().iter().filter(|record| record.host == host);
+        let heard = records.filter_map(|record| match &record.what {
+            What::Delivered { delivery, .. } | What::Told { delivery, .. } => Some(delivery.id),
+            _ => None,
+        });
+        heard.collect()
+    }
+
+    /// How often a host was told that something is missing.
+    pub fn gaps(&self, host: HostId) -> usize {
+        let records = self.world.history.records().iter();
+        records.filter(|record| record.host == host && matches!(record.what, What::Gap { .. })).count()
     }
 
     /// What a host has delivered, in order.

@@ -103,6 +103,52 @@ fn faults_change_while_a_node_runs_and_a_wrong_one_changes_nothing() {
     bob.hears("lobby", "ann", "heard");
 }
 
+/// Both sides of a cut talk; once it is healed everybody gets what the other side said, in its order, once.
+#[test]
+fn sides_that_were_cut_tell_each_other_what_they_said_once_the_cut_is_healed() {
+    for order in ["causal", "total"] {
+        let world = World::new();
+        let tracker = world.tracker();
+        let mut nodes = world.lobby(&tracker, order, ["ann", "bob", "cid"]);
+        for (node, from) in [(0, "cid"), (1, "cid"), (2, "ann"), (2, "bob")] {
+            let line = nodes[node].types(&format!("!fault from={from},cut"));
+            assert_eq!(nodes[node].answer(line)["event"], "fault");
+        }
+        let [ann, bob, cid] = &mut nodes;
+        ann.sees("lobby", &["ann", "bob"]);
+        bob.sees("lobby", &["ann", "bob"]);
+        cid.sees("lobby", &["cid"]);
+        for n in 1..=3 {
+            ann.types(&format!("ann {n}"));
+            bob.hears("lobby", "ann", &format!("ann {n}"));
+            bob.types(&format!("bob {n}"));
+            ann.hears("lobby", "bob", &format!("bob {n}"));
+            cid.types(&format!("cid {n}"));
+        }
+        cid.messages("lobby", 3);
+        nodes.iter_mut().for_each(|node| _ = node.types("!fault clear"));
+        nodes.iter().for_each(|node| _ = node.sees("lobby", &["ann", "bob", "cid"]));
+        for (node, told) in [(0, "cid"), (1, "cid"), (2, "ann bob")] {
+            let messages = nodes[node].messages("lobby", 9);
+            let (past, live): (Vec<&Value>, _) = messages.iter().partition(|m| m["caught_up"] == true);
+            let texts = |messages: &[&Value]| -> Vec<String> {
+                messages.iter().map(|message| message["text"].as_str().unwrap().to_owned()).collect()
+            };
+            let names = told.split(' ').collect::<Vec<_>>();
+            let said: Vec<String> =
+                (1..=3).flat_map(|n| names.iter().map(move |name| format!("{name} {n}"))).collect();
+            assert_eq!(texts(&past), said, "{}", nodes[node].name);
+            assert_eq!(live.len(), 9 - said.len());
+            assert!(past.iter().all(|message| message["position"].is_null()), "{past:?}");
+        }
+        nodes[2].types("all of us");
+        for node in &nodes {
+            let live = node.hears("lobby", "cid", "all of us");
+            assert_eq!((&live["caught_up"], &live["seq"]), (&false.into(), &4.into()));
+        }
+    }
+}
+
 fn assert_nobody_was_suspected(nodes: &[&Node]) {
     for node in nodes {
         let suspicions = node.until("its events", |said| {

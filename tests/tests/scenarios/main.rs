@@ -4,6 +4,7 @@
 mod change;
 mod latency;
 mod load;
+mod merge;
 mod messages;
 mod reach;
 mod safe;

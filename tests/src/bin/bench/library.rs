@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use decury_common::base::id::{GroupId, GroupName, Incarnation, UserName};
-use decury_common::base::limits::{DELIVERIES_MAX, HISTORY_MAX, SUSPECT_AFTER};
+use decury_common::base::limits::{DELIVERIES_MAX, HISTORY_MAX, STORE_MESSAGES, SUSPECT_AFTER};
 use decury_common::edge::{Driver, Waker};
 use decury_common::endpoint::{Config, Endpoint, Event, JoinGroup, SendError};
 use decury_common::machine::{Machine as _, Wakeup};
@@ -104,6 +104,7 @@ impl Node {
             addresses: address(me),
             suspect_after: SUSPECT_AFTER,
             history: HISTORY_MAX,
+            store: STORE_MESSAGES,
             deliveries: DELIVERIES_MAX,
             seed: me as u64,
         };

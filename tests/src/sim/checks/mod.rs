@@ -7,6 +7,7 @@ mod creation;
 mod fifo;
 mod latency;
 mod lines;
+mod merges;
 mod newcomers;
 mod own;
 mod private;
@@ -72,10 +73,11 @@ pub(crate) struct Checks {
     newcomers: newcomers::Newcomers,
     private: private::Private,
     latency: latency::Latencies,
+    merges: merges::Merges,
 }
 
 impl Checks {
-    fn all(&mut self) -> [&mut dyn Check; 12] {
+    fn all(&mut self) -> [&mut dyn Check; 13] {
         [
             &mut self.creation,
             &mut self.views,
@@ -89,6 +91,7 @@ impl Checks {
             &mut self.newcomers,
             &mut self.private,
             &mut self.latency,
+            &mut self.merges,
         ]
     }
 
