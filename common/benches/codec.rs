@@ -39,7 +39,7 @@ fn full(frame: &Frame<'_>) -> (Vec<u8>, u64) {
     let view =
         ViewId { number: 9, coordinator: MemberId { incarnation: Incarnation(u64::MAX / 3), join: 0 } };
     let section = Section { group: GroupId(u64::MAX / 5), view: Some(view) };
-    let mut packer = Packer::new(Header { from: Incarnation(1), to: Some(Incarnation(2)) });
+    let mut packer = Packer::new(Header { from: Incarnation(1), to: Some(Incarnation(2)), hops: 0 });
     let mut frames = 0;
     while packer.push_in(section, frame) {
         frames += 1;

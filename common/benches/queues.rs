@@ -75,7 +75,7 @@ fn order_round(all: &mut [Order], sent: &mut u64) {
 fn tell(all: &mut [Order], from: Rank, to: Rank) {
     let section = Section { group: GroupId(1), view: None };
     loop {
-        let mut packer = Packer::new(Header { from: Incarnation(1), to: None });
+        let mut packer = Packer::new(Header { from: Incarnation(1), to: None, hops: 0 });
         let more = all[from].write(Instant::ZERO, to, section, &mut packer);
         let bytes = packer.finish();
         let (_, mut frames) = Unpacker::new(&bytes).unwrap();

@@ -72,6 +72,10 @@ pub const GROUPS_MAX: usize = 64;
 pub const CONVERSATIONS_MAX: usize = 64;
 /// Nodes that one node keeps in touch with (members of its groups, those it met, those who ask to join).
 pub const PEERS_MAX: usize = 128;
+/// How often a datagram is passed on at most: the longest way through two full groups that merge.
+pub const HOPS_MAX: u8 = 2 * MEMBERS_MAX as u8;
+/// Datagrams to be passed on that may wait in one node; what comes beyond is lost, as in any router.
+pub const RELAYED_MAX: usize = 1_024;
 
 /// Bytes of one membership message (`Prepare`, `Promise`, `Cut`, `Recall`, `Past`), fragmented or not.
 pub const PARCEL_MAX: usize = PARCEL_FRAGMENTS_MAX * PARCEL_FRAGMENT;

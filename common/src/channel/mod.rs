@@ -1,7 +1,7 @@
 //! Between two nodes: whose datagram this is, and whether it is meant for this node.
 //!
-//! The layer where datagrams will be sealed and replays refused. Until then it passes bytes through and checks the
-//! header only: what is addressed to an earlier incarnation at the same address, or comes from oneself, is refused.
+//! The layer where datagrams will be sealed and replays refused. Until then it passes bytes through and looks at the
+//! header only. What is sealed will be all behind the header, from end to end: a relay can read and change nothing else.
 
 use thiserror::Error;
 
@@ -14,12 +14,25 @@ pub enum OpenError {
     /// Its header does not decode.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// It is meant for another node, or for another incarnation at this address.
-    #[error("meant for another node")]
-    NotForMe,
     /// It says that it comes from this very node.
     #[error("comes from this node itself")]
     FromMe,
+}
+
+/// What a datagram that has arrived is.
+#[derive(Clone, Debug)]
+pub enum Opened<'a> {
+    /// It is for this node.
+    Mine(Header, Unpacker<'a>),
+    /// It is for another one: this node is a relay, or an earlier incarnation was at this address.
+    ForOther {
+        /// Its sender.
+        from: Incarnation,
+        /// Its receiver.
+        to: Incarnation,
+        /// How many nodes have passed it on.
+        hops: u8,
+    },
 }
 
 /// Opens and closes one node's datagrams.
@@ -34,20 +47,20 @@ impl Channel {
         Channel { me }
     }
 
-    /// Checks a datagram that has arrived; gives its sender and its frames.
-    pub fn open<'a>(&self, bytes: &'a [u8]) -> Result<(Incarnation, Unpacker<'a>), OpenError> {
+    /// Checks a datagram that has arrived.
+    pub fn open<'a>(&self, bytes: &'a [u8]) -> Result<Opened<'a>, OpenError> {
         let (header, frames) = Unpacker::new(bytes)?;
-        if header.to.is_some_and(|to| to != self.me) {
-            return Err(OpenError::NotForMe);
-        }
         if header.from == self.me {
             return Err(OpenError::FromMe);
         }
-        Ok((header.from, frames))
+        Ok(match header.to {
+            Some(to) if to != self.me => Opened::ForOther { from: header.from, to, hops: header.hops },
+            _ => Opened::Mine(header, frames),
+        })
     }
 
     /// An empty datagram for `to`.
     pub fn packer(&self, to: Incarnation) -> Packer {
-        Packer::new(Header { from: self.me, to: Some(to) })
+        Packer::new(Header { from: self.me, to: Some(to), hops: 0 })
     }
 }

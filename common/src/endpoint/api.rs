@@ -77,6 +77,8 @@ pub struct Stats {
     pub datagrams_received: u64,
     /// Datagrams refused: they did not decode, or were not for this node.
     pub datagrams_refused: u64,
+    /// Datagrams of others that were passed on; they count as received and sent as well.
+    pub datagrams_relayed: u64,
     /// `Data` frames sent for the first time, one per peer.
     pub data_sent: u64,
     /// `Data` frames sent again, to their own receivers or for others.

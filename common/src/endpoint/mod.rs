@@ -5,9 +5,9 @@
 
 mod api;
 mod conversations;
+mod relay;
 
 use std::collections::BTreeMap;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -22,14 +22,15 @@ use crate::base::id::{GroupId, GroupName, Incarnation, MemberId, MessageId, User
 use crate::base::limits::{GROUPS_MAX, MEMBERS_MAX};
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
-use crate::channel::Channel;
+use crate::channel::{Channel, Opened};
 use crate::group::{Group, Settings};
 use crate::machine::{Machine, Persist, Transmit, Wakeup};
-use crate::mesh::{ClockOffset, Mesh};
+use crate::mesh::{Arrival, ClockOffset, Mesh};
 use crate::multicast::Counters;
 use crate::wire::membership::{Addresses, Member, Refusal, Refuse};
 use crate::wire::{Frame, Packer, Section, Unpacker};
 use conversations::{Conversations, Heard};
+use relay::Relay;
 
 /// Refusals to strangers that wait to be sent.
 const STRAYS_MAX: usize = 4 * MEMBERS_MAX;
@@ -50,8 +51,8 @@ pub struct Endpoint {
     joins: u32,
     /// Answers to wishes for groups, or conversations, that this node is not in.
     strays: Vec<(Incarnation, Section, Refuse)>,
-    /// Datagrams that are packed already.
-    packed: VecDeque<Transmit>,
+    /// What others send each other over this node.
+    relay: Relay,
     /// The peer served last in this round of sending.
     sent_to: Option<Incarnation>,
     /// The group whose event was taken last.
@@ -70,14 +71,14 @@ impl Endpoint {
         Endpoint {
             conversations: Conversations::new(me, config.suspect_after),
             channel: Channel::new(config.incarnation),
-            mesh: Mesh::new(config.suspect_after),
+            mesh: Mesh::new(config.incarnation, config.suspect_after),
             groups: BTreeMap::new(),
             known: BTreeMap::new(),
             past: BTreeMap::new(),
             rng: Rng::from_seed(config.seed),
             joins: 0,
             strays: Vec::new(),
-            packed: VecDeque::new(),
+            relay: Relay::default(),
             sent_to: None,
             served: None,
             served_conversation: false,
@@ -212,7 +213,18 @@ impl Endpoint {
 
     /// How each member of a group is reached.
     pub fn members(&self, group: GroupName) -> Vec<MemberStatus> {
-        self.group(group).map(|group| group.members(self.now, &self.mesh)).unwrap_or_default()
+        let members = self.group(group).map(|group| group.members(self.now, &self.mesh));
+        let named = |mut member: MemberStatus| {
+            if member.reached == Reached::Direct
+                && let Some(relay) = self.mesh.relay(member.id.incarnation)
+            {
+                // It matters to some group of mine, so its name is known, or soon will be.
+                let name = self.name_of(relay).or_else(|| relay.to_string().parse().ok());
+                member.reached = name.map_or(Reached::No, Reached::Via);
+            }
+            member
+        };
+        members.into_iter().flatten().map(named).collect()
     }
 
     /// How long ago, at `now`, it was `sent_at` by the clock of the node that a message is from ([`Event::Message`] and
@@ -338,7 +350,7 @@ impl Endpoint {
     fn route(
         &mut self,
         now: Instant,
-        from: (Incarnation, SocketAddr),
+        from: (Incarnation, Arrival),
         mut frames: Unpacker<'_>,
         datagram: &Bytes,
     ) -> Vec<GroupId> {
@@ -353,8 +365,14 @@ impl Endpoint {
                     break;
                 }
             };
-            if let Frame::Hello(hello) = frame {
-                self.mesh.handle_hello(now, from.0, &hello);
+            let is_straight = from.1.address().is_some();
+            match &frame {
+                Frame::Hello(hello) => self.mesh.handle_hello(now, from.0, from.1, hello),
+                Frame::Ping(ping) if is_straight => self.mesh.handle_ping(now, from.0, *ping),
+                Frame::Links(links) if is_straight => self.mesh.handle_links(now, from.0, links),
+                _ => {}
+            }
+            if matches!(frame, Frame::Hello(_) | Frame::Ping(_) | Frame::Links(_)) {
                 continue;
             }
             let Some(section) = section else {
@@ -408,7 +426,7 @@ impl Endpoint {
 
     /// One datagram with what is due for this peer; `None` if nothing is.
     fn pack(&mut self, now: Instant, node: Incarnation) -> Option<Transmit> {
-        let Some(to) = self.mesh.path(node) else {
+        let Some(to) = self.mesh.next_hop(node) else {
             for group in self.groups.values_mut() {
                 group.discard(now, node, || self.channel.packer(node));
             }
@@ -417,12 +435,16 @@ impl Endpoint {
         };
         let mut packer = self.channel.packer(node);
         let rtt = self.mesh.rtt(node);
-        if let Some(hello) = self.mesh.poll_hello(now, node) {
+        let hello = self.mesh.poll_hello(now, node);
+        if let Some(hello) = hello {
             packer.push(&Frame::Hello(hello));
             for group in self.groups.values_mut().filter(|group| group.knows(node)) {
                 group.heartbeat(node, rtt);
             }
             self.conversations.heartbeat(node, rtt);
+        }
+        for links in self.mesh.poll_links(now, node, hello.is_some(), packer.room()) {
+            packer.push(&Frame::Links(links));
         }
         self.strays.retain(|&(stray, section, refuse)| {
             stray != node || !packer.push_in(section, &Frame::Refuse(refuse))
@@ -444,17 +466,31 @@ impl Machine for Endpoint {
         self.now = now;
         self.stats.datagrams_received += 1;
         let datagram = Bytes::copy_from_slice(bytes);
-        let (node, frames) = match self.channel.open(&datagram) {
-            Ok(opened) => opened,
+        let (header, frames) = match self.channel.open(&datagram) {
+            Ok(Opened::Mine(header, frames)) => (header, frames),
+            Ok(Opened::ForOther { from: sender, to, hops }) => {
+                if hops == 0 && self.mesh.wants(sender) {
+                    self.mesh.handle_heard(now, sender, Arrival::Straight(from));
+                }
+                let passed = self.relay.handle_datagram(&self.mesh, (sender, to, hops), from, &datagram);
+                let count = match passed {
+                    true => &mut self.stats.datagrams_relayed,
+                    false => &mut self.stats.datagrams_refused,
+                };
+                *count += 1;
+                return;
+            }
             Err(_) => {
                 self.stats.datagrams_refused += 1;
                 return;
             }
         };
-        if !self.mesh.handle_heard(now, node, from) {
+        let node = header.from;
+        let arrival = if header.hops == 0 { Arrival::Straight(from) } else { Arrival::Relayed(from) };
+        if !self.mesh.handle_heard(now, node, arrival) {
             return;
         }
-        let concerned = self.route(now, (node, from), frames, &datagram);
+        let concerned = self.route(now, (node, arrival), frames, &datagram);
         self.advance(now, |group| concerned.contains(&group.id()));
     }
 
@@ -472,17 +508,16 @@ impl Machine for Endpoint {
     }
 
     fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        if let Some(transmit) = self.packed.pop_front() {
+        if let Some(transmit) = self.relay.poll_transmit() {
+            self.stats.datagrams_sent += 1;
             return Some(transmit);
         }
-        if let Some((node, addresses, hello)) = self.mesh.poll_probe(now) {
-            for address in addresses {
-                let mut packer = self.channel.packer(node);
-                packer.push(&Frame::Hello(hello));
-                let transmit = self.transmit(address, packer);
-                self.packed.push_back(transmit);
-            }
-            return self.packed.pop_front();
+        if self.sent_to.is_none()
+            && let Some(straight) = self.mesh.poll_straight(now)
+        {
+            let mut packer = self.channel.packer(straight.node);
+            straight.frames.iter().for_each(|frame| _ = packer.push(frame));
+            return Some(self.transmit(straight.to, packer));
         }
         while let Some(node) = self.mesh.peer_after(self.sent_to) {
             if let Some(transmit) = self.pack(now, node) {

@@ -178,8 +178,10 @@ pub enum Event {
 pub enum Reached {
     /// It is me.
     Me,
-    /// Both hear each other.
+    /// Both hear each other, straight.
     Direct,
+    /// Both hear each other, over the node of this person (and perhaps more): one link at least is dead one way.
+    Via(UserName),
     /// Not heard at the moment.
     No,
 }

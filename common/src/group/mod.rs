@@ -14,7 +14,6 @@ mod outbox;
 mod vector_clock;
 mod weave;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,7 +23,7 @@ use crate::base::limits::{DELIVERIES_MAX, MESSAGE_MAX};
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
 use crate::membership::{Context, Installed, Membership, Outcome, Prior};
-use crate::mesh::{Mesh, MeshEvent, Rtt};
+use crate::mesh::{Arrival, Mesh, MeshEvent, Rtt};
 use crate::multicast::Counters;
 use crate::order::OrderKind;
 use crate::wire::membership::{Addresses, Member, Refusal};
@@ -166,7 +165,7 @@ impl Group {
         &mut self,
         now: Instant,
         mesh: &Mesh,
-        (from, address): (Incarnation, SocketAddr),
+        (from, arrival): (Incarnation, Arrival),
         section: Section,
         frame: Frame<'_>,
         datagram: &Bytes,
@@ -196,7 +195,7 @@ impl Group {
                     .with_membership(now, mesh, |m, cx| m.handle_beacon(cx, from, section.view, beacon));
             }
             Frame::Join(join) => {
-                let at = (from, address);
+                let at = (from, arrival.address());
                 self.with_membership(now, mesh, |m, cx| m.handle_join(cx, at, section.view, *join));
             }
             Frame::Refuse(refuse) => self.membership.handle_refuse(from, refuse),
@@ -209,7 +208,7 @@ impl Group {
                 self.with_membership(now, mesh, |m, cx| m.handle_parcel(cx, from, &parcel));
             }
             Frame::ParcelAck(ack) => self.membership.handle_parcel_ack(from, &ack),
-            Frame::Hello(_) | Frame::Section(_) => return false,
+            Frame::Hello(_) | Frame::Ping(_) | Frame::Links(_) | Frame::Section(_) => return false,
         }
         true
     }
@@ -329,7 +328,7 @@ impl Group {
         Some(ViewInfo { id: view.id, order: self.membership.order(), members })
     }
 
-    /// How each member is reached.
+    /// Whether each member is reached; over whom, the mesh knows.
     pub fn members(&self, now: Instant, mesh: &Mesh) -> Vec<MemberStatus> {
         let me = self.membership.me().id;
         let status = |id: MemberId| match id == me {

@@ -282,7 +282,7 @@ mod tests {
         let section = Section { group: GroupId(1), view: None };
         let mut more = true;
         while more {
-            let mut packer = Packer::new(Header { from: me, to: Some(peer) });
+            let mut packer = Packer::new(Header { from: me, to: Some(peer), hops: 0 });
             more = sender.write(now, peer, Duration::from_millis(20), section, &mut packer);
             let bytes = packer.finish();
             let (_, mut frames) = Unpacker::new(&bytes).unwrap();

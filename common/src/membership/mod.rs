@@ -323,7 +323,7 @@ impl Membership {
     pub fn handle_join(
         &mut self,
         cx: &mut Context<'_>,
-        (from, address): (Incarnation, SocketAddr),
+        (from, address): (Incarnation, Option<SocketAddr>),
         view: Option<ViewId>,
         join: Join,
     ) {
@@ -333,7 +333,7 @@ impl Membership {
             return;
         }
         let direct = from == node;
-        if direct && !member.addresses.contains(&address) {
+        if direct && let Some(address) = address.filter(|address| !member.addresses.contains(address)) {
             member.addresses.truncate(member.addresses.capacity() - 1);
             member.addresses.push(address);
         }

@@ -257,7 +257,7 @@ impl Roster {
     /// Drops what is over.
     pub(super) fn tidy(&mut self, now: Instant, mesh: &Mesh) {
         self.applicants.retain(|_, a| now.since(a.at) < WISH_KEPT);
-        self.nodes.retain(|&node, _| mesh.path(node).is_some() && !mesh.suspects(node));
+        self.nodes.retain(|&node, _| mesh.has_heard(node) && !mesh.suspects(node));
         self.merges
             .retain(|_, merges| now.since(merges.merged_at.unwrap_or(merges.not_before)) < MERGE_FORGOTTEN);
         self.places.retain(|&(_, until)| until > now);

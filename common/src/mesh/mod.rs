@@ -1,4 +1,4 @@
-//! Who can be reached: heartbeats, round-trip times, clock offsets, suspicion.
+//! Who can be reached and how: heartbeats, round-trip times, clock offsets, link state, routes, suspicion.
 //!
 //! The model: every node sends each peer it is interested in a numbered [`Hello`] at a steady pace; each repeats the
 //! newest number heard from the other. A number that comes back proves that both directions work. A peer is
@@ -6,13 +6,20 @@
 //! too. A peer that does not answer is probed at all its addresses, ever more rarely, at least every two seconds:
 //! that is how sides that were cut off find each other again.
 //!
-//! Heartbeats ride on whatever else leaves for the peer in the same turn.
+//! Heartbeats ride on whatever else leaves for the peer in the same turn, and all of that goes by the peer's *route*:
+//! straight to it if it is known to hear this node, else over other peers, which pass it on. So that two nodes hear each
+//! other means that both are in one strongly connected part of the graph of who hears whom. The graph is known from sets of
+//! [`Links`], which everybody passes on; they, and pings that find out whether a link works again, go straight only.
 
 mod clock;
+mod link;
+mod links;
 mod peer;
+mod route;
 mod rtt;
+mod straight;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::ops::Bound;
 use std::time::Duration;
@@ -24,12 +31,33 @@ use crate::base::id::Incarnation;
 use crate::base::limits::PEERS_MAX;
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
-use crate::wire::membership::Addresses;
-use crate::wire::mesh::Hello;
+use crate::wire::mesh::{Hello, Links, Neighbour, Ping};
+use links::LinkState;
 use peer::Peer;
+use route::Graph;
+pub use straight::Straight;
 
 /// A stranger who has not been wanted by any group is forgotten after this long without a word.
 const STRANGER_KEPT: Duration = Duration::from_secs(10);
+
+/// How a datagram has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Straight from its sender, who is at this address.
+    Straight(SocketAddr),
+    /// Passed on by a node at this address.
+    Relayed(SocketAddr),
+}
+
+impl Arrival {
+    /// The sender's address, if that is where it came from.
+    pub fn address(self) -> Option<SocketAddr> {
+        match self {
+            Arrival::Straight(address) => Some(address),
+            Arrival::Relayed(_) => None,
+        }
+    }
+}
 
 /// What the mesh found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,17 +75,34 @@ pub enum MeshEvent {
 pub struct Mesh {
     suspect_after: Duration,
     pace: Duration,
+    /// Silence after which a link is down: to be noticed, and gone round, in time before anybody is suspected. (Five
+    /// heartbeats, but who is patient with silent peers is patient with links.)
+    silence: Duration,
+    me: Incarnation,
     peers: BTreeMap<Incarnation, Peer>,
+    links: LinkState,
+    /// What is to be sent straight to somebody.
+    straight: VecDeque<Straight>,
     events: Vec<MeshEvent>,
     /// The highest number of a heartbeat to a peer that was forgotten.
     forgotten: u64,
 }
 
 impl Mesh {
-    /// No peers yet. A peer is suspected after `suspect_after` without proof that we hear each other.
-    pub fn new(suspect_after: Duration) -> Mesh {
-        let pace = (suspect_after / 16).clamp(Duration::from_millis(10), Duration::from_millis(250));
-        Mesh { suspect_after, pace, peers: BTreeMap::new(), events: Vec::new(), forgotten: 0 }
+    /// The mesh of the node `me`, without peers yet. A peer is suspected after `suspect_after` without proof that we hear
+    /// each other.
+    pub fn new(me: Incarnation, suspect_after: Duration) -> Mesh {
+        Mesh {
+            suspect_after,
+            pace: (suspect_after / 16).clamp(Duration::from_millis(10), Duration::from_millis(250)),
+            silence: suspect_after * 5 / 16,
+            me,
+            peers: BTreeMap::new(),
+            links: LinkState::new(me),
+            straight: VecDeque::new(),
+            events: Vec::new(),
+            forgotten: 0,
+        }
     }
 
     /// The suspicion time.
@@ -72,11 +117,16 @@ impl Mesh {
         }
         let number = self.forgotten;
         let peer = self.peers.entry(node).or_insert_with(|| Peer::new(now, number));
-        peer.wanted = true;
+        let was_wanted = std::mem::replace(&mut peer.wanted, true);
         for address in addresses {
             if !peer.addresses.contains(address) && peer.addresses.try_push(*address).is_ok() {
                 peer.probe_soon(now);
             }
+        }
+        if !was_wanted {
+            // A quarter of the suspicion time leaves enough of it to get acquainted over others.
+            peer.detour_at = now + self.suspect_after / 4;
+            self.refresh_links(now);
         }
     }
 
@@ -99,7 +149,7 @@ impl Mesh {
     /// Forgets every peer that `wanted` does not name, except strangers heard a moment ago.
     pub fn retain(&mut self, now: Instant, wanted: impl Fn(Incarnation) -> bool) {
         let recent = |peer: &Peer| peer.heard_at.is_some_and(|at| now.since(at) < STRANGER_KEPT);
-        let forgotten = &mut self.forgotten;
+        let (forgotten, count) = (&mut self.forgotten, self.peers.len());
         self.peers.retain(|&node, peer| {
             peer.wanted = wanted(node);
             let kept = peer.wanted || recent(peer);
@@ -108,26 +158,46 @@ impl Mesh {
             }
             kept
         });
+        self.links.retain(wanted);
+        self.refresh_links(now);
+        if self.peers.len() != count {
+            self.reroute(now);
+        }
     }
 
-    /// A datagram of this node has come, from this address. False when there is no room for a stranger.
-    pub fn handle_heard(&mut self, now: Instant, node: Incarnation, from: SocketAddr) -> bool {
+    /// A datagram of this node has come. False when there is no room for a stranger.
+    pub fn handle_heard(&mut self, now: Instant, node: Incarnation, arrival: Arrival) -> bool {
         if !self.peers.contains_key(&node) {
             if !self.make_room(now) {
                 return false;
             }
             self.peers.insert(node, Peer::new(now, self.forgotten));
         }
-        if let Some(peer) = self.peers.get_mut(&node) {
-            peer.heard_at = Some(now);
-            peer.path = Some(from);
+        let Some(peer) = self.peers.get_mut(&node) else { return false };
+        peer.heard_at = Some(now);
+        if !peer.is_company() {
+            peer.handle_sign_of_life(now, self.pace);
+        }
+        match arrival {
+            Arrival::Relayed(relay) => peer.came_by = Some(relay),
+            Arrival::Straight(from) => {
+                peer.path = Some(from);
+                let was_up = peer.link.is_up();
+                peer.link.handle_heard(now, self.pace);
+                if !was_up && peer.link.is_up() && peer.wanted {
+                    self.refresh_links(now);
+                }
+            }
         }
         true
     }
 
     /// A heartbeat has come, on a datagram that [`Mesh::handle_heard`] has seen.
-    pub fn handle_hello(&mut self, now: Instant, node: Incarnation, hello: &Hello) {
+    pub fn handle_hello(&mut self, now: Instant, node: Incarnation, arrival: Arrival, hello: &Hello) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
+        if arrival.address().is_some() {
+            peer.link.handle_hello();
+        }
         let met = peer.met;
         peer.handle_hello(now, hello);
         if !met && peer.met {
@@ -139,8 +209,30 @@ impl Mesh {
         }
     }
 
-    /// Time has passed: suspicions.
+    /// This peer's datagram, which came straight, says by which of my addresses.
+    pub fn handle_ping(&mut self, now: Instant, node: Incarnation, ping: Ping) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        peer.link.handle_ping(ping.way, ping.slow);
+        self.refresh_links(now);
+    }
+
+    /// This peer, straight, has told whom a node hears. Only of nodes that matter here it is kept, and passed on.
+    pub fn handle_links(&mut self, now: Instant, from: Incarnation, links: &Links) {
+        let is_wanted = |node| self.wants(node) || node == self.me;
+        if !self.wants(from) || !is_wanted(links.origin) || !self.links.take(links) {
+            return;
+        }
+        self.tell(now, links.origin, from);
+        self.reroute(now);
+    }
+
+    /// Time has passed: links go down, peers become suspects.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.peers.values_mut().for_each(|peer| peer.link.handle_timeout(now, self.silence));
+        self.refresh_links(now);
+        if self.peers.values().any(|peer| peer.detour_due().is_some_and(|at| at <= now)) {
+            self.reroute(now);
+        }
         for (&node, peer) in &mut self.peers {
             if !peer.suspected && peer.wanted && now.since(peer.mutual_at) >= self.suspect_after {
                 peer.suspected = true;
@@ -162,7 +254,22 @@ impl Mesh {
         self.peers.contains_key(&node)
     }
 
-    /// Whether we hear each other.
+    /// Whether somebody who matters is at this address, as far as is known.
+    pub fn wants_at(&self, address: SocketAddr) -> bool {
+        self.peers.values().any(|peer| peer.wanted && peer.path == Some(address))
+    }
+
+    /// Whether it matters to somebody here.
+    pub fn wants(&self, node: Incarnation) -> bool {
+        self.peers.get(&node).is_some_and(|peer| peer.wanted)
+    }
+
+    /// Whether anything of it has ever come.
+    pub fn has_heard(&self, node: Incarnation) -> bool {
+        self.peers.get(&node).is_some_and(|peer| peer.heard_at.is_some())
+    }
+
+    /// Whether we hear each other, if need be over others.
     pub fn reaches(&self, now: Instant, node: Incarnation) -> bool {
         self.peers.get(&node).is_some_and(|peer| peer.is_mutual(now, self.suspect_after))
     }
@@ -188,9 +295,21 @@ impl Mesh {
         self.peers.iter().filter(move |(_, peer)| there(peer)).map(|(&node, _)| node)
     }
 
-    /// Where datagrams for this peer go; `None` until it has been heard.
-    pub fn path(&self, node: Incarnation) -> Option<SocketAddr> {
-        self.peers.get(&node)?.path
+    /// Where datagrams for this peer go: to itself, or to a peer that passes them on. `None` while nothing is known.
+    pub fn next_hop(&self, node: Incarnation) -> Option<SocketAddr> {
+        let peer = self.peers.get(&node)?;
+        let relay = peer.relay.and_then(|relay| self.peers.get(&relay)?.path);
+        relay.or(peer.path).or(peer.came_by)
+    }
+
+    /// Over whom this peer and I hear each other; `None` if both do so straight, or nothing is known. If it is only the
+    /// peer that I do not hear straight, that is whom it sends to.
+    pub fn relay(&self, node: Incarnation) -> Option<Incarnation> {
+        let peer = self.peers.get(&node)?;
+        if peer.relay.is_some() || peer.link.is_up() {
+            return peer.relay;
+        }
+        Graph::new(self.links.sets()).first_hop(node, self.me).filter(|&hop| hop != self.me)
     }
 
     /// The peer that follows this one in the order of their numbers; the first after `None`.
@@ -214,26 +333,26 @@ impl Mesh {
         Some(peer.hello(now, self.pace, probe))
     }
 
-    /// A heartbeat to send alone to each of these addresses: the peer does not answer where it was last heard.
-    pub fn poll_probe(&mut self, now: Instant) -> Option<(Incarnation, Addresses, Hello)> {
-        let quiet = self.suspect_after / 2;
-        let due = |peer: &Peer| peer.wanted && peer.probe_at <= now && !peer.is_mutual(now, quiet);
-        let (&node, peer) =
-            self.peers.iter_mut().find(|(_, peer)| due(peer) && !peer.addresses.is_empty())?;
-        let (addresses, hello) = peer.probe(now);
-        Some((node, addresses, hello))
-    }
-
     /// The next deadline.
     pub fn poll_timeout(&self) -> Option<Wakeup> {
-        self.peers.values().fold(None, |earliest, peer| {
-            let hello = peer.hello_due().map(|at| Wakeup { at, reason: "mesh: heartbeat" });
+        self.peers.iter().fold(None, |earliest, (&node, peer)| {
+            let hello = peer.hello_due().filter(|_| self.next_hop(node).is_some());
+            let hello = hello.map(|at| Wakeup { at, reason: "mesh: heartbeat" });
             let suspect = (peer.wanted && !peer.suspected)
                 .then(|| Wakeup { at: peer.mutual_at + self.suspect_after, reason: "mesh: suspicion" });
             let quiet_at = if peer.met { peer.mutual_at + self.suspect_after / 2 } else { Instant::ZERO };
-            let probe = (peer.wanted && !peer.addresses.is_empty())
+            let probe = (peer.wanted && peer.has_ways())
                 .then(|| Wakeup { at: peer.probe_at.max(quiet_at), reason: "mesh: probe" });
-            [hello, suspect, probe].into_iter().fold(earliest, Wakeup::earliest)
+            let ping = peer.ping_due().map(|at| Wakeup { at, reason: "mesh: ping" });
+            let tell = match peer.is_company() {
+                true => peer.telling.at().filter(|_| peer.is_straight()),
+                false => peer.whisper_due(),
+            };
+            let tell = tell.map(|at| Wakeup { at, reason: "mesh: links" });
+            let link =
+                peer.link.expires_at(self.silence).map(|at| Wakeup { at, reason: "mesh: a silent link" });
+            let detour = peer.detour_due().map(|at| Wakeup { at, reason: "mesh: a detour" });
+            [hello, suspect, probe, ping, tell, link, detour].into_iter().fold(earliest, Wakeup::earliest)
         })
     }
 
@@ -249,6 +368,48 @@ impl Mesh {
         let removed = oldest.and_then(|node| self.peers.remove(&node));
         self.forgotten = removed.as_ref().map_or(0, |peer| peer.number).max(self.forgotten);
         removed.is_some()
+    }
+
+    /// Finds out anew who matters to this node, and whom it hears; if that has changed, everybody is told.
+    fn refresh_links(&mut self, now: Instant) {
+        let wanted = self.peers.iter().filter(|(_, peer)| peer.wanted);
+        let peers = wanted.map(|(&node, peer)| Neighbour { node, way: peer.link.way() });
+        if self.links.hear(peers) {
+            self.tell(now, self.me, self.me);
+            self.reroute(now);
+        }
+    }
+
+    /// A set is new: all but its origin, and the one who has told it, are to be told.
+    fn tell(&mut self, now: Instant, origin: Incarnation, by: Incarnation) {
+        let gap = self.pace / 4;
+        let others =
+            self.peers.iter_mut().filter(|&(&node, ref peer)| peer.wanted && node != origin && node != by);
+        others.for_each(|(_, peer)| peer.telling.add(now, gap, origin));
+    }
+
+    /// Finds out anew by which way each peer is reached.
+    fn reroute(&mut self, now: Instant) {
+        let graph = Graph::new(self.links.sets());
+        for (node, peer) in &mut self.peers {
+            let hears_me = self.links.hears_me(*node);
+            let heard_me = std::mem::replace(&mut peer.hears_me, hears_me.is_some());
+            if let Some(hears_me) = hears_me {
+                peer.handle_way(hears_me.way % Neighbour::SLOW);
+                peer.was_heard = true;
+                if !heard_me {
+                    peer.telling.add_all(now, self.pace / 4, &self.links);
+                }
+            }
+            let is_straight = hears_me.is_some_and(|me| me.is_heard_steadily());
+            let hop = if is_straight { None } else { graph.first_hop(self.me, *node) };
+            peer.detour = hop.filter(|hop| hop != node);
+            let relay = peer.detour.filter(|_| peer.was_heard || peer.detour_at <= now);
+            if relay != peer.relay && peer.wanted && !peer.is_company() {
+                peer.probe_soon(now);
+            }
+            peer.relay = relay;
+        }
     }
 }
 

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::clock::ClockFilter;
+use super::link::Link;
+use super::links::Telling;
 use super::rtt::Rtt;
+use crate::base::id::Incarnation;
 use crate::base::time::Instant;
 use crate::wire::membership::Addresses;
 use crate::wire::mesh::{Echo, Hello};
@@ -14,14 +17,29 @@ const SENT_MAX: usize = 64;
 /// The first wait between two probes of a peer that does not answer.
 const PROBE_FIRST: Duration = Duration::from_millis(50);
 /// The longest wait between two probes.
-const PROBE_LAST: Duration = Duration::from_secs(2);
+pub(super) const PROBE_LAST: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     /// Where it may be, as it or others say.
     pub(super) addresses: Addresses,
-    /// Where its newest datagram came from.
+    /// Where it is reached straight: where its newest datagram came from that no relay passed on.
     pub(super) path: Option<SocketAddr>,
+    /// From where a relay passed its newest datagram on.
+    pub(super) came_by: Option<SocketAddr>,
+    /// The next on the way to it, unless that is the peer itself.
+    pub(super) relay: Option<Incarnation>,
+    /// Who that would be: one whom nothing has reached straight so far is given some time, as the line may be slow.
+    pub(super) detour: Option<Incarnation>,
+    pub(super) detour_at: Instant,
+    /// Whether it is known to hear this node straight.
+    pub(super) hears_me: bool,
+    /// Whether it ever was.
+    pub(super) was_heard: bool,
+    /// Whether this node hears it straight.
+    pub(super) link: Link,
+    /// What it is to be told about others' links.
+    pub(super) telling: Telling,
     /// When any datagram of it came.
     pub(super) heard_at: Option<Instant>,
     /// A group is interested in it; a stranger gets answers only.
@@ -48,6 +66,11 @@ pub(super) struct Peer {
     /// When the next round of probes to all its addresses is due, while it does not answer.
     pub(super) probe_at: Instant,
     probe_wait: Duration,
+    probed_at: Instant,
+    /// When the next ping is due, while relays carry the rest.
+    pub(super) ping_at: Instant,
+    /// Which of its addresses was pinged last.
+    pinged: usize,
 }
 
 impl Peer {
@@ -56,6 +79,14 @@ impl Peer {
         Peer {
             addresses: Addresses::new(),
             path: None,
+            came_by: None,
+            relay: None,
+            detour: None,
+            detour_at: now,
+            hears_me: false,
+            was_heard: false,
+            link: Link::default(),
+            telling: Telling::default(),
             heard_at: None,
             wanted: false,
             mutual_at: now,
@@ -71,6 +102,27 @@ impl Peer {
             answer: false,
             probe_at: now,
             probe_wait: PROBE_FIRST,
+            probed_at: Instant::ZERO,
+            ping_at: now,
+            pinged: 0,
+        }
+    }
+
+    /// Whether we send each other heartbeats; otherwise it is probed.
+    pub(super) fn is_company(&self) -> bool {
+        self.wanted && self.met && !self.suspected
+    }
+
+    /// Whether what is for it goes straight to it.
+    pub(super) fn is_straight(&self) -> bool {
+        self.relay.is_none() && self.path.is_some()
+    }
+
+    /// The peer hears what is sent to this of its addresses. While it is heard itself, that it is there is known better.
+    pub(super) fn handle_way(&mut self, way: u8) {
+        let address = usize::from(way).checked_sub(1).and_then(|index| self.addresses.get(index));
+        if self.path.is_none() || !self.link.is_up() {
+            self.path = address.copied().or(self.path);
         }
     }
 
@@ -109,12 +161,40 @@ impl Peer {
 
     /// When a heartbeat is due; a peer that does not answer gets probes only, and a stranger answers only.
     pub(super) fn hello_due(&self) -> Option<Instant> {
-        self.path?;
-        match (self.answer, self.wanted && self.met && !self.suspected) {
+        match (self.answer, self.is_company()) {
             (true, _) => Some(Instant::ZERO),
             (false, true) => Some(self.hello_at),
             (false, false) => None,
         }
+    }
+
+    /// When the time is over that it has to be reached straight.
+    pub(super) fn detour_due(&self) -> Option<Instant> {
+        self.detour.filter(|_| self.relay.is_none()).map(|_| self.detour_at)
+    }
+
+    /// Where it may be, and the way by which that is called in a ping.
+    fn ways(&self) -> impl Iterator<Item = (SocketAddr, u8)> + '_ {
+        let known = self.addresses.iter().copied().zip(1..);
+        known.chain(self.path.filter(|path| !self.addresses.contains(path)).map(|path| (path, 0)))
+    }
+
+    /// Whether there is any address to try.
+    pub(super) fn has_ways(&self) -> bool {
+        self.path.is_some() || !self.addresses.is_empty()
+    }
+
+    /// When a ping is due: what goes over relays does not tell whether the link would work again.
+    pub(super) fn ping_due(&self) -> Option<Instant> {
+        let pings = self.is_company() && !self.is_straight() && self.has_ways();
+        pings.then(|| self.telling.at().map_or(self.ping_at, |at| at.min(self.ping_at)))
+    }
+
+    /// The next of its addresses to ping.
+    pub(super) fn ping(&mut self, now: Instant, pace: Duration) -> Option<(SocketAddr, u8)> {
+        self.ping_at = now + pace;
+        self.pinged = (self.pinged + 1) % self.ways().count().max(1);
+        self.ways().nth(self.pinged)
     }
 
     /// The next heartbeat in time.
@@ -124,16 +204,20 @@ impl Peer {
         self.next_hello(now, probe)
     }
 
-    /// A heartbeat to send to all its addresses; the next such round waits twice as long.
-    pub(super) fn probe(&mut self, now: Instant) -> (Addresses, Hello) {
-        self.probe_at = now + self.probe_wait;
-        self.probe_wait = (self.probe_wait * 2).min(PROBE_LAST);
-        let mut addresses = self.addresses.clone();
-        if let Some(path) = self.path.filter(|path| !addresses.contains(path)) {
-            addresses.truncate(addresses.capacity() - 1);
-            addresses.push(path);
+    /// When it is to be told of links though it is not company: it may be so for want of links.
+    pub(super) fn whisper_due(&self) -> Option<Instant> {
+        self.telling.at().filter(|_| self.wanted && !self.is_company() && self.has_ways())
+    }
+
+    /// A heartbeat to send to all its addresses, by these ways. The next such round waits twice as long, if the wait is
+    /// over.
+    pub(super) fn probe(&mut self, now: Instant) -> (Vec<(SocketAddr, u8)>, Hello) {
+        self.probed_at = now;
+        if self.probe_at <= now {
+            self.probe_at = now + self.probe_wait;
+            self.probe_wait = (self.probe_wait * 2).min(PROBE_LAST);
         }
-        (addresses, self.next_hello(now, true))
+        (self.ways().collect(), self.next_hello(now, true))
     }
 
     fn next_hello(&mut self, now: Instant, probe: bool) -> Hello {
@@ -144,6 +228,13 @@ impl Peer {
             held_us: u32::try_from(now.since(at).as_micros()).unwrap_or(u32::MAX),
         });
         Hello { number: self.number, at: now, echo, probe }
+    }
+
+    /// Something has come of a peer that does not answer: perhaps it would now.
+    pub(super) fn handle_sign_of_life(&mut self, now: Instant, pace: Duration) {
+        if now.since(self.probed_at) >= pace {
+            self.probe_at = now.min(self.probe_at);
+        }
     }
 
     /// Probe at once, and often again.

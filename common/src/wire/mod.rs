@@ -46,6 +46,10 @@ pub enum DecodeError {
 pub enum Frame<'a> {
     /// Mesh: I am here.
     Hello(mesh::Hello),
+    /// Mesh: straight to one of your addresses.
+    Ping(mesh::Ping),
+    /// Mesh: whom somebody hears.
+    Links(mesh::Links),
     /// What follows is about this group and view.
     Section(Section),
     /// Membership: where I stand in this section's group.

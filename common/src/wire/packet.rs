@@ -11,16 +11,28 @@ pub struct Header {
     pub from: Incarnation,
     /// The receiver; `None` while the sender knows an address only.
     pub to: Option<Incarnation>,
+    /// How many nodes have passed it on: 0 when it comes straight from its sender. All that a relay may change.
+    pub hops: u8,
 }
 
 impl Header {
     /// Encoded length.
-    pub const LEN: usize = 17;
+    pub const LEN: usize = 18;
 
     fn encode(self) -> [u8; Header::LEN] {
         let mut bytes = [VERSION; Header::LEN];
-        bytes[1..9].copy_from_slice(&self.from.0.to_le_bytes());
-        bytes[9..17].copy_from_slice(&self.to.map_or(0, |to| to.0).to_le_bytes());
+        bytes[1] = self.hops;
+        bytes[2..10].copy_from_slice(&self.from.0.to_le_bytes());
+        bytes[10..18].copy_from_slice(&self.to.map_or(0, |to| to.0).to_le_bytes());
+        bytes
+    }
+
+    /// The same datagram, passed on once more.
+    pub fn pass_on(datagram: &[u8]) -> Vec<u8> {
+        let mut bytes = datagram.to_vec();
+        if let Some(hops) = bytes.get_mut(1) {
+            *hops = hops.saturating_add(1);
+        }
         bytes
     }
 }
@@ -38,6 +50,11 @@ impl Packer {
     /// An empty datagram with this header.
     pub fn new(header: Header) -> Packer {
         Packer { header, bytes: Vec::new(), len: Header::LEN, section: None }
+    }
+
+    /// Bytes of frames that it still takes.
+    pub fn room(&self) -> usize {
+        DATAGRAM_MAX - CHANNEL_OVERHEAD - self.len
     }
 
     /// Whether it has no frame yet.
@@ -99,11 +116,12 @@ impl<'a> Unpacker<'a> {
         if version != VERSION {
             return Err(DecodeError::Version);
         }
+        let (&hops, rest) = rest.split_first().ok_or(DecodeError::Short)?;
         let (from, rest) = rest.split_first_chunk().ok_or(DecodeError::Short)?;
         let (to, rest) = rest.split_first_chunk().ok_or(DecodeError::Short)?;
         let to = u64::from_le_bytes(*to);
-        let header =
-            Header { from: Incarnation(u64::from_le_bytes(*from)), to: (to != 0).then_some(Incarnation(to)) };
+        let from = Incarnation(u64::from_le_bytes(*from));
+        let header = Header { from, to: (to != 0).then_some(Incarnation(to)), hops };
         Ok((header, Unpacker { rest, section: None }))
     }
 

@@ -151,7 +151,7 @@ fn after_a_flood_of_strangers_one_that_asks_in_vain_is_still_told() {
         let incarnation = Incarnation(stranger);
         let id = MemberId { incarnation, join: 0 };
         let member = Member { id, name: "stranger".parse().unwrap(), addresses: addresses(from) };
-        let mut packer = Packer::new(Header { from: incarnation, to: Some(Incarnation(1)) });
+        let mut packer = Packer::new(Header { from: incarnation, to: Some(Incarnation(1)), hops: 0 });
         packer.push_in(Section { group: GroupId(9), view: None }, &Frame::Join(Box::new(Join { member })));
         let now = net.now;
         net.node(1).handle_datagram(now, address(from), &mut packer.finish());
@@ -209,7 +209,7 @@ fn a_beacon_with_the_largest_number_is_harmless() {
     let stranger = Incarnation(99);
     let member = MemberId { incarnation: stranger, join: 0 };
     let view = Some(ViewId { number: u64::MAX, coordinator: member });
-    let mut packer = Packer::new(Header { from: stranger, to: Some(Incarnation(1)) });
+    let mut packer = Packer::new(Header { from: stranger, to: Some(Incarnation(1)), hops: 0 });
     let beacon = Beacon { member, rank: 0, members: 1, promised: None, frozen: false, leaving: false };
     packer.push_in(Section { group: GroupId(7), view }, &Frame::Beacon(beacon));
     let now = net.now;
@@ -293,7 +293,7 @@ fn a_strangers_nack_ends_no_attempt() {
         let me = MemberId { incarnation: Incarnation(1), join: 0 };
         for number in 0..200 {
             let attempt = ViewId { number, coordinator: me };
-            let mut packer = Packer::new(Header { from: Incarnation(99), to: Some(Incarnation(1)) });
+            let mut packer = Packer::new(Header { from: Incarnation(99), to: Some(Incarnation(1)), hops: 0 });
             let nack = Nack { attempt, promised: attempt };
             packer.push_in(Section { group: GroupId(7), view: None }, &Frame::Nack(nack));
             let now = net.now;

@@ -171,7 +171,7 @@ struct Group {
 #[derive(Serialize)]
 struct Member {
     name: UserName,
-    reached: &'static str,
+    reached: Cow<'static, str>,
     rtt_us: Option<u128>,
 }
 
@@ -314,9 +314,10 @@ fn group(group: &GroupSummary) -> Group {
 
 fn member(member: &MemberStatus) -> Member {
     let reached = match member.reached {
-        Reached::Me => "self",
-        Reached::Direct => "direct",
-        Reached::No => "no",
+        Reached::Me => Cow::Borrowed("self"),
+        Reached::Direct => Cow::Borrowed("direct"),
+        Reached::Via(relay) => Cow::Owned(format!("via {relay}")),
+        Reached::No => Cow::Borrowed("no"),
     };
     Member { name: member.name, reached, rtt_us: member.rtt.map(|rtt| rtt.as_micros()) }
 }
@@ -459,10 +460,12 @@ mod tests {
             reached(name("ann"), Reached::Me, None),
             reached(name("bob"), Reached::Direct, Some(Duration::from_micros(120))),
             reached(name("cid"), Reached::No, None),
+            reached(name("dan"), Reached::Via(name("bob")), Some(Duration::from_micros(250))),
         ];
         let ready = |tracker| Event::Ready { user: name("ann"), udp, tracker, identity: Identity(0xa) };
         let rest = r#""members":[{"name":"ann","reached":"self","rtt_us":null},"#.to_owned()
-            + r#"{"name":"bob","reached":"direct","rtt_us":120},{"name":"cid","reached":"no","rtt_us":null}]"#;
+            + r#"{"name":"bob","reached":"direct","rtt_us":120},{"name":"cid","reached":"no","rtt_us":null},"#
+            + r#"{"name":"dan","reached":"via bob","rtt_us":250}]"#;
         for (event, fields) in [
             (
                 ready(Some(tracker)),

@@ -195,13 +195,17 @@ fn groups_listed(groups: &[GroupSummary]) -> String {
 }
 
 fn members_listed(group: GroupName, members: &[MemberStatus]) -> String {
-    let line = |member: &MemberStatus| match (member.reached, member.rtt) {
-        (Reached::Me, _) => format!("{} (you)", member.name),
-        (Reached::Direct, Some(rtt)) => {
-            format!("{} (direct, {:.1} ms)", member.name, rtt.as_secs_f64() * 1000.0)
+    let line = |member: &MemberStatus| {
+        let how = match member.reached {
+            Reached::Me => return format!("{} (you)", member.name),
+            Reached::No => return format!("{} (not reached)", member.name),
+            Reached::Direct => "direct".to_owned(),
+            Reached::Via(relay) => format!("via {relay}"),
+        };
+        match member.rtt {
+            Some(rtt) => format!("{} ({how}, {:.1} ms)", member.name, rtt.as_secs_f64() * 1000.0),
+            None => format!("{} ({how})", member.name),
         }
-        (Reached::Direct, None) => format!("{} (direct)", member.name),
-        (Reached::No, _) => format!("{} (not reached)", member.name),
     };
     let lines: Vec<String> = members.iter().map(line).collect();
     format!("in #{group}:\n  {}", lines.join("\n  "))
@@ -240,6 +244,8 @@ fn faults_listed(rules: &[Spec]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bytes::Bytes;
     use decury_common::base::id::{Identity, Incarnation, MemberId, MessageId, ViewId};
     use decury_common::endpoint::ViewInfo;
@@ -459,7 +465,14 @@ mod tests {
     #[test]
     fn lists_and_notices_are_told_one_item_a_line() {
         let summary = GroupSummary { name: name("lobby"), order: OrderKind::Fifo, members: 2, limit: 10 };
-        let members = vec![MemberStatus { id: ANN, name: name("ann"), reached: Reached::Me, rtt: None }];
+        let member = |of, reached, rtt| MemberStatus { id: ANN, name: name(of), reached, rtt };
+        let members = vec![
+            member("ann", Reached::Me, None),
+            member("bob", Reached::Direct, Some(Duration::from_micros(300))),
+            member("cid", Reached::Via(name("bob")), Some(Duration::from_micros(1_240))),
+            member("dan", Reached::Via(name("bob")), None),
+            member("eve", Reached::No, None),
+        ];
         let group = name("lobby");
         let events = [
             ready(Some(name("127.0.0.1:7400"))),
@@ -476,7 +489,8 @@ mod tests {
             "you are ann, at 10.0.0.1:5000, signed in at 127.0.0.1:7400\n\
              there is no group yet: !j lobby makes one\n\
              groups (!j GROUP joins one):\n  #lobby (fifo, 2 of 10)\n\
-             in #lobby:\n  ann (you)\n\
+             in #lobby:\n  ann (you)\n  bob (direct, 0.3 ms)\n  cid (via bob, 1.2 ms)\n  dan (via bob)\n  \
+             eve (not reached)\n\
              bob is heard again in #lobby\n\
              faults in force, on what arrives (!fault clear ends them):\n  \
              from bob: 5s later\n  from anybody: 10% lost\n\

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use decury_common::base::id::{GroupName, Incarnation, MemberId, MessageId};
 use decury_common::base::limits;
 use decury_common::base::time::Instant;
-use decury_common::endpoint::{Config, Endpoint, Event, JoinError, JoinGroup, SendError, Stats};
+use decury_common::endpoint::{
+    Config, Endpoint, Event, JoinError, JoinGroup, MemberStatus, SendError, Stats,
+};
 use decury_common::machine::{Machine, Wakeup};
 use decury_common::order::OrderKind;
 
@@ -331,6 +333,10 @@ impl Program for EndpointHost {
 
     fn stats(&self) -> Stats {
         self.endpoint.stats()
+    }
+
+    fn members(&self, group: GroupName) -> Vec<MemberStatus> {
+        self.endpoint.members(group)
     }
 
     fn gauges(&self) -> Vec<Gauge> {

@@ -13,6 +13,10 @@ use decury_common::wire::{Frame, Packer, Section, Unpacker};
 pub enum Kind {
     /// [`Frame::Hello`].
     Hello,
+    /// [`Frame::Ping`].
+    Ping,
+    /// [`Frame::Links`].
+    Links,
     /// [`Frame::Beacon`].
     Beacon,
     /// [`Frame::Data`].
@@ -60,6 +64,8 @@ impl Kind {
     pub fn of(frame: &Frame<'_>) -> Kind {
         match frame {
             Frame::Hello(_) => Kind::Hello,
+            Frame::Ping(_) => Kind::Ping,
+            Frame::Links(_) => Kind::Links,
             Frame::Beacon(_) => Kind::Beacon,
             Frame::Data(_) => Kind::Data,
             Frame::PacketNumber(_) => Kind::PacketNumber,
@@ -132,11 +138,20 @@ pub fn split(
     (filled(stays), filled(taken))
 }
 
+/// How many nodes have passed a datagram on.
+pub fn hops(bytes: &[u8]) -> u8 {
+    Unpacker::new(bytes).map_or(0, |(header, _)| header.hops)
+}
+
 /// Whether a datagram carries nothing but what is said all the time.
 pub fn is_heartbeat(bytes: &[u8]) -> bool {
     let Ok((_, mut frames)) = Unpacker::new(bytes) else { return false };
     while let Ok(Some((_, frame))) = frames.next_frame() {
-        if !matches!(frame, Frame::Hello(_) | Frame::Beacon(_) | Frame::Acks(_)) {
+        let is_usual = matches!(
+            frame,
+            Frame::Hello(_) | Frame::Ping(_) | Frame::Links(_) | Frame::Beacon(_) | Frame::Acks(_)
+        );
+        if !is_usual {
             return false;
         }
     }
@@ -150,6 +165,7 @@ pub fn describe(bytes: &[u8]) -> String {
     };
     let mut text = match header.to {
         Some(Incarnation(0)) | None => String::from("(to an address)"),
+        Some(to) if header.hops > 0 => format!("({} to {to}, hop {})", header.from, header.hops + 1),
         Some(_) => String::new(),
     };
     let mut current = None;
@@ -176,6 +192,12 @@ fn describe_frame(frame: &Frame<'_>) -> String {
         Frame::Hello(hello) => {
             let echo = hello.echo.map_or_else(String::new, |echo| format!("/{}", echo.number));
             format!("hello {}{echo}{}", hello.number, if hello.probe { " probe" } else { "" })
+        }
+        Frame::Ping(ping) => format!("ping {}{}", ping.way, if ping.slow { " slow" } else { "" }),
+        Frame::Links(links) => {
+            let heard = links.peers.iter().filter(|peer| peer.is_heard());
+            let heard: Vec<String> = heard.map(|peer| peer.node.to_string()).collect();
+            format!("links {} #{} {{{}}}", links.origin, links.number, heard.join(" "))
         }
         Frame::Beacon(beacon) => {
             let promised = beacon.promised.map_or_else(String::new, |view| format!(" promised {view}"));

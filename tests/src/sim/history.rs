@@ -1,6 +1,7 @@
 //! What happened in a run: records, in the order of the world's time, and from them who is where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use decury_common::base::id::{GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
@@ -147,6 +148,10 @@ pub enum What {
         /// Whom.
         member: UserName,
     },
+    /// Its process is stopped until then.
+    Stopped(Instant),
+    /// From now on something is wrong on these links, each one way, and on no others. (It is of no host.)
+    Disturbed(BTreeSet<(HostId, HostId)>),
     /// It asked to leave a group.
     Leaving {
         /// Which.
@@ -287,6 +292,8 @@ impl Roster {
             | What::Started { .. }
             | What::Measured { .. }
             | What::Remembers { .. }
+            | What::Stopped(_)
+            | What::Disturbed(_)
             | What::Told { .. }
             | What::Gap { .. }
             | What::Suspected { .. }
@@ -352,6 +359,11 @@ impl History {
         if let Some(kept) = &mut self.kept {
             kept.push(record);
         }
+    }
+
+    /// From now on nobody must be suspected who has been in reach, directly or over others, for so long.
+    pub(crate) fn expect_reach(&mut self, patience: Duration) {
+        self.checks.expect_reach(patience);
     }
 
     /// Keeps all records from now on.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use decury_common::base::id::{GroupName, Incarnation, UserName};
 use decury_common::base::time::Instant;
-use decury_common::endpoint::Stats;
+use decury_common::endpoint::{MemberStatus, Stats};
 use decury_common::machine::{Machine, StreamId, StreamMachine, Wakeup};
 use decury_common::order::OrderKind;
 use decury_node::store::memory::Memory;
@@ -186,6 +186,11 @@ pub trait Program {
     /// The protocol's counters.
     fn stats(&self) -> Stats {
         Stats::default()
+    }
+
+    /// How it reaches the members of a group.
+    fn members(&self, _group: GroupName) -> Vec<MemberStatus> {
+        Vec::new()
     }
 
     /// What it has committed to its host's disk: all that is left when it is killed.

@@ -114,6 +114,9 @@ impl Run<'_> {
         for habits in &plan.hosts {
             world.add_host(*habits, starter.clone());
         }
+        if let Some(patience) = plan.patience() {
+            world.history.expect_reach(patience);
+        }
         let tracker = plan.tracker().map(|_| world.add_host(Habits::default(), tracker::starter()));
         Run { plan, world, tracker, directory_until: None }
     }

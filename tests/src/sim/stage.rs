@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use decury_common::base::id::{GroupName, MessageId, UserName, ViewId};
 use decury_common::base::limits::{STORE_MESSAGES, SUSPECT_AFTER};
-use decury_common::endpoint::ViewInfo;
+use decury_common::endpoint::{Reached, ViewInfo};
 use decury_common::order::OrderKind;
 
 use super::endpoint;
@@ -19,6 +19,8 @@ use super::world::World;
 
 /// Trace lines that a failed scenario shows.
 const TAIL: usize = 200;
+/// After how long in reach of each other nobody must suspect anybody.
+const IN_REACH: Duration = Duration::from_secs(6);
 /// How long a scenario waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -36,6 +38,7 @@ impl Stage {
         let mut world = World::new(hosts as u64);
         world.trace(TAIL, false);
         world.history.keep();
+        world.history.expect_reach(IN_REACH);
         let mut stage = match "g".parse() {
             Ok(group) => Stage { world, group, order },
             Err(error) => unreachable!("{error}"),
@@ -111,6 +114,25 @@ impl Stage {
     /// Nothing passes from one host to the other any more; the way back is not touched.
     pub fn cut(&mut self, from: HostId, to: HostId) -> RuleId {
         self.world.add_rule(Rule::on(from, to, Fault::Cut))
+    }
+
+    /// What others have passed on is lost from now on: who does not hear somebody straight does not hear him at all.
+    pub fn cut_detours(&mut self) -> RuleId {
+        self.world.add_rule(Rule::everywhere(Effect::NoRelay))
+    }
+
+    /// Of all links between these hosts only these stay, each one way.
+    pub fn cut_all_but(&mut self, hosts: &[HostId], open: &[(HostId, HostId)]) -> Vec<RuleId> {
+        let pairs = hosts.iter().flat_map(|from| hosts.iter().map(move |to| (*from, *to)));
+        let cut: Vec<_> = pairs.filter(|link| link.0 != link.1 && !open.contains(link)).collect();
+        cut.into_iter().map(|(from, to)| self.cut(from, to)).collect()
+    }
+
+    /// Over whom a host reaches another.
+    pub fn reached(&self, host: HostId, other: HostId) -> Option<Reached> {
+        let members = self.world.members(host, self.group);
+        let name = other.to_string();
+        members.iter().find(|member| member.name.as_str() == name).map(|member| member.reached)
     }
 
     /// Nothing passes between these two any more.

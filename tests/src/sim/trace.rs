@@ -150,6 +150,7 @@ impl Trace {
             What::Suspected { group, member } => {
                 self.line(record.at, format_args!("{host} suspects {member} in {group}"));
             }
+            What::Stopped(_) | What::Disturbed(_) => {}
             What::Leaving { group, .. } => self.line(record.at, format_args!("{host} leaves {group}")),
             What::Left { group, clean, .. } => {
                 let how = if *clean { "cleanly" } else { "by time-out" };

@@ -1,11 +1,12 @@
 //! Virtual time: the world jumps from one arrival or deadline to the next.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use decury_common::base::id::{GroupName, Incarnation};
 use decury_common::base::rng::Rng;
 use decury_common::base::time::Instant;
-use decury_common::endpoint::{Known, Stats};
+use decury_common::endpoint::{Known, MemberStatus, Stats};
 use decury_common::machine::Wakeup;
 use decury_common::order::OrderKind;
 
@@ -84,6 +85,8 @@ pub struct World {
     /// When rules end by themselves.
     ends: Vec<(Instant, RuleId)>,
     traps: Vec<Set>,
+    /// Links on which something is wrong, as the checks were told.
+    disturbed: BTreeSet<(HostId, HostId)>,
     /// Where groups are found.
     pub directory: Directory,
     /// What happened.
@@ -101,6 +104,7 @@ impl World {
             payloads: 0,
             ends: Vec::new(),
             traps: Vec::new(),
+            disturbed: BTreeSet::new(),
             directory: Directory::new(rng.fork()),
             history: History::default(),
             rng,
@@ -135,6 +139,11 @@ impl World {
     /// The protocol's counters at a host, of the program that runs there now.
     pub fn stats(&self, host: HostId) -> Stats {
         self.hosts[host.0].program.as_ref().map(|program| program.stats()).unwrap_or_default()
+    }
+
+    /// How a host reaches the members of a group.
+    pub fn members(&self, host: HostId, group: GroupName) -> Vec<MemberStatus> {
+        self.hosts[host.0].program.as_ref().map(|program| program.members(group)).unwrap_or_default()
     }
 
     /// Whether its program runs (or is merely stopped).
@@ -196,6 +205,7 @@ impl World {
             host.paused_until = Some(until);
             host.due = Some(until);
             self.note(format_args!("{id} is stopped until {until}"));
+            self.history.record(self.now, id, What::Stopped(until));
         }
     }
 
@@ -204,6 +214,8 @@ impl World {
         let until = self.now + duration;
         self.hosts[id.0].stalled_until = Some(until);
         self.note(format_args!("{id} reads nothing until {until}"));
+        // What it is told it tells later: as good as stopped.
+        self.history.record(self.now, id, What::Stopped(until));
     }
 
     /// The person at a host wants to be in a group.
@@ -254,7 +266,18 @@ impl World {
     /// Puts a rule in force.
     pub fn add_rule(&mut self, rule: Rule) -> RuleId {
         self.note(format_args!("RULE {rule:?}"));
-        self.wire.network.add(rule)
+        let id = self.wire.network.add(rule);
+        self.record_links();
+        id
+    }
+
+    /// The checks are told which links are good.
+    fn record_links(&mut self) {
+        let links = self.wire.network.disturbed(self.hosts.len());
+        if links != self.disturbed {
+            self.disturbed.clone_from(&links);
+            self.history.record(self.now, HostId(0), What::Disturbed(links));
+        }
     }
 
     /// Puts a rule in force for a time.
@@ -304,6 +327,7 @@ impl World {
     pub fn remove_rule(&mut self, id: RuleId) {
         self.note(format_args!("rule {id:?} ends"));
         let held = self.wire.network.remove(id);
+        self.record_links();
         self.wire.let_go(self.now, held);
     }
 
@@ -311,6 +335,7 @@ impl World {
     pub fn discard_rule(&mut self, id: RuleId) {
         self.note(format_args!("rule {id:?} ends, with what it held"));
         self.wire.network.remove(id);
+        self.record_links();
     }
 
     /// Takes all rules back, loses what they have made very late, and wakes all hosts that are stopped.
@@ -320,6 +345,7 @@ impl World {
         self.traps.clear();
         self.ends.clear();
         let held = self.wire.network.heal();
+        self.record_links();
         self.wire.let_go(self.now, held);
         self.directory.set_down(false);
         for index in 0..self.hosts.len() {

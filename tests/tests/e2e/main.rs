@@ -13,6 +13,7 @@ mod hostile;
 mod idle;
 mod lab;
 mod private;
+mod relays;
 mod store;
 mod talk;
 mod terminal;

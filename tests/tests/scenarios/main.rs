@@ -2,6 +2,7 @@
 //! the simulator. The names are those under which the schedules are known.
 
 mod change;
+mod detours;
 mod latency;
 mod load;
 mod merge;

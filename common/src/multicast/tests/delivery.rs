@@ -193,8 +193,11 @@ fn a_heartbeat_carries_the_vector() {
     net.nodes[0].multicast.heartbeat(1);
     net.turn(0);
     assert_eq!(net.datagrams, before, "alone it does not leave");
-    let mut packer =
-        crate::wire::Packer::new(crate::wire::Header { from: crate::base::id::Incarnation(1), to: None });
+    let mut packer = crate::wire::Packer::new(crate::wire::Header {
+        from: crate::base::id::Incarnation(1),
+        to: None,
+        hops: 0,
+    });
     assert!(packer.push(&crate::wire::Frame::Section(super::net::section())));
     let before = packer.clone().finish().len();
     assert!(!net.nodes[0].multicast.write(net.now, 1, super::net::section(), &mut packer));

@@ -199,7 +199,7 @@ fn nothing_that_decodes_makes_it_panic_or_talk_for_ever() {
             if step == 300 && rng.chance(1, 2) {
                 victim.freeze();
             }
-            let header = Header { from: Incarnation(1), to: None };
+            let header = Header { from: Incarnation(1), to: None, hops: 0 };
             let turns = (0..1000).take_while(|_| victim.write(now, 1, section(), &mut Packer::new(header)));
             assert!(turns.count() < 1000);
             let _ = victim.poll_timeout();

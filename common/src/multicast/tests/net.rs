@@ -66,7 +66,7 @@ pub(super) fn section() -> Section {
 }
 
 fn packer() -> Packer {
-    Packer::new(Header { from: Incarnation(1), to: Some(Incarnation(2)) })
+    Packer::new(Header { from: Incarnation(1), to: Some(Incarnation(2)), hops: 0 })
 }
 
 impl Net {

@@ -11,6 +11,7 @@ mod merges;
 mod newcomers;
 mod own;
 mod private;
+mod reach;
 mod sequence;
 mod stay;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod uniformity;
 mod views;
 
 use std::fmt;
+use std::time::Duration;
 
 use decury_common::base::time::Instant;
 
@@ -74,10 +76,11 @@ pub(crate) struct Checks {
     private: private::Private,
     latency: latency::Latencies,
     merges: merges::Merges,
+    reach: reach::Reach,
 }
 
 impl Checks {
-    fn all(&mut self) -> [&mut dyn Check; 13] {
+    fn all(&mut self) -> [&mut dyn Check; 14] {
         [
             &mut self.creation,
             &mut self.views,
@@ -92,7 +95,13 @@ impl Checks {
             &mut self.private,
             &mut self.latency,
             &mut self.merges,
+            &mut self.reach,
         ]
+    }
+
+    /// From now on nobody must be suspected who has been in reach for so long.
+    pub(crate) fn expect_reach(&mut self, patience: Duration) {
+        self.reach.expect(patience);
     }
 
     pub(crate) fn observe(&mut self, record: &Record, before: &Roster) -> Result<(), Violation> {

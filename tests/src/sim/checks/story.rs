@@ -159,6 +159,25 @@ impl Story {
         self.tell(host, What::Measured { id: message(from, count), latency });
     }
 
+    pub(super) fn expect_reach(&mut self, patience: Duration) {
+        self.history.expect_reach(patience);
+    }
+
+    /// From now on something is wrong on these links between the first four hosts.
+    pub(super) fn disturb(&mut self, wrong: impl Fn(usize, usize) -> bool) {
+        let pairs = (0..4).flat_map(|from| (0..4).map(move |to| (from, to)));
+        let wrong = pairs.filter(|&(from, to)| wrong(from, to)).map(|(from, to)| (HostId(from), HostId(to)));
+        self.tell(0, What::Disturbed(wrong.collect()));
+    }
+
+    pub(super) fn stop(&mut self, host: usize, duration: Duration) {
+        self.tell(host, What::Stopped(self.now + duration));
+    }
+
+    pub(super) fn suspects(&mut self, host: usize, peer: usize) {
+        self.tell(host, What::Suspected { group: group(), member: name(peer) });
+    }
+
     pub(super) fn kill(&mut self, host: usize) {
         self.tell(host, What::Killed);
     }

@@ -2,6 +2,7 @@
 
 mod rule;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use decury_common::base::rng::Rng;
@@ -90,6 +91,16 @@ impl Network {
         self.rules.drain(..).flat_map(|active| active.held).collect()
     }
 
+    /// The links between so many hosts on which something is wrong, each one way.
+    pub(crate) fn disturbed(&self, hosts: usize) -> BTreeSet<(HostId, HostId)> {
+        let mut links = BTreeSet::new();
+        for rule in self.rules.iter().map(|active| &active.rule).filter(|rule| !rule.effect.is_harmless()) {
+            let among = |set: Hosts| (0..hosts).map(HostId).filter(move |host| set.has(*host));
+            links.extend(among(rule.from).flat_map(|from| among(rule.to).map(move |to| (from, to))));
+        }
+        links
+    }
+
     /// The fate of a datagram. Frames may be taken out of it.
     pub(crate) fn judge(&mut self, now: Instant, from: HostId, to: HostId, bytes: &mut Vec<u8>) -> Fate {
         let (least, most) = self.latency;
@@ -118,6 +129,11 @@ impl Network {
                 Effect::Narrow { carries, queue } => {
                     let line = (*carries, *queue);
                     squeeze(now, line, bytes.len(), &mut active.free_at, &mut fate)
+                }
+                Effect::NoRelay => {
+                    let passed_on = frames::hops(bytes) > 0;
+                    fate.lost = fate.lost.or(passed_on.then_some("passed on"));
+                    passed_on
                 }
             };
             active.hits += u64::from(hit);
@@ -244,7 +260,7 @@ mod tests {
         let member = |n| MemberId { incarnation: Incarnation(n), join: 0 };
         let attempt = ViewId { number: 2, coordinator: member(1) };
         let section = Section { group: decury_common::base::id::GroupId(1), view: Some(attempt) };
-        let mut packer = Packer::new(Header { from: Incarnation(1), to: Some(Incarnation(2)) });
+        let mut packer = Packer::new(Header { from: Incarnation(1), to: Some(Incarnation(2)), hops: 0 });
         assert!(packer.push_in(section, &Frame::Nack(Nack { attempt, promised: attempt })));
         assert!(packer.push_in(section, &Frame::Install(Install { attempt })));
         let whole = packer.finish();

@@ -94,6 +94,8 @@ pub enum Effect {
         /// Bytes that may wait.
         queue: u64,
     },
+    /// What a relay has passed on is lost.
+    NoRelay,
     /// Something happens to frames of some kind.
     Frames {
         /// To which.
@@ -177,6 +179,17 @@ impl Rule {
     pub fn partition(sides: &[Hosts]) -> Vec<Rule> {
         let cut = |side: &Hosts| [(*side, side.others()), (side.others(), *side)];
         sides.iter().flat_map(cut).map(|(from, to)| Rule { from, to, effect: Fault::Cut.into() }).collect()
+    }
+}
+
+impl Effect {
+    /// Whether a link with this is as good as any, as far as hearing each other goes.
+    pub(super) fn is_harmless(&self) -> bool {
+        match self {
+            Effect::Fault(fault) => matches!(fault, Fault::Duplicate(..) | Fault::Late(..)),
+            Effect::Frames { action, .. } => *action == FrameAction::Watch,
+            Effect::Narrow { .. } | Effect::NoRelay => false,
+        }
     }
 }
 

@@ -88,6 +88,30 @@ impl Plan {
         }
     }
 
+    /// For a while at the end most links are cut, but for a ring that goes one way, or a chain, and a few others.
+    pub(super) fn draw_detours(&mut self, rng: &mut Rng) {
+        if !rng.chance(1, 5) {
+            return;
+        }
+        let at = self.length;
+        self.length += Duration::from_secs(4 + rng.below(8));
+        let mut line: Vec<HostId> = (0..self.hosts.len()).map(HostId).collect();
+        for left in (1..line.len()).rev() {
+            line.swap(left, to_usize(rng.below(left as u64 + 1)));
+        }
+        let is_ring = rng.chance(1, 2);
+        let mut open: Vec<(HostId, HostId)> = line.windows(2).map(|pair| (pair[0], pair[1])).collect();
+        match is_ring {
+            true => open.extend(line.last().copied().zip(line.first().copied())),
+            false => open.extend(line.windows(2).map(|pair| (pair[1], pair[0]))),
+        }
+        let spared = rng.below(4);
+        let pairs = line.iter().flat_map(|from| line.iter().map(move |to| (*from, *to)));
+        let cut = pairs.filter(|link| link.0 != link.1 && !open.contains(link) && rng.below(8) >= spared);
+        let cut: Vec<Rule> = cut.map(|(from, to)| Rule::on(from, to, Fault::Cut)).collect();
+        self.at(at, Step::Rules(cut, self.length - at));
+    }
+
     /// Loss, doubles, delays: everywhere and all the time, or on a host's links for a while.
     fn draw_weather(&mut self, rng: &mut Rng) {
         for _ in 0..=rng.below(3) {

@@ -158,6 +158,8 @@ impl Plan {
         if plan.groups.iter().any(|(_, order)| *order == OrderKind::Safe) {
             plan.draw_ambushes(&mut Rng::from_seed(seed ^ 0x616d_6275_7368_0000));
         }
+        // The same of links cut so that everybody is still in reach.
+        plan.draw_detours(&mut Rng::from_seed(seed ^ 0x0064_6574_6f75_7273));
         plan.steps.sort_by_key(|(at, _)| *at);
         plan
     }
@@ -180,6 +182,17 @@ impl Plan {
     /// The host that runs the tracker, if there is one: the last.
     pub fn tracker(&self) -> Option<HostId> {
         self.sessions.then_some(HostId(self.hosts.len()))
+    }
+
+    /// After how long in reach of each other, over whomever, two must not suspect each other: the suspicion time, and what
+    /// it takes to find out about links that have died, or healed a moment before. `None` if a heartbeat may take so long
+    /// over all hosts that suspicion is no wonder.
+    pub fn patience(&self) -> Option<Duration> {
+        let gather = self.hosts.iter().map(|habits| habits.gather).max().unwrap_or_default();
+        let hop = self.latency.1 + gather;
+        let hops = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
+        let is_near = hop.saturating_mul(2 * hops) <= self.suspect_after / 4;
+        is_near.then(|| self.suspect_after * 3 / 2 + Duration::from_secs(3))
     }
 
     /// At this time after the start, this happens. (Steps must be in the order of time when the plan is run.)

@@ -33,7 +33,7 @@ fn tell(all: &mut [Total], from: Rank, to: Rank) {
 
 fn tell_at(all: &mut [Total], now: Instant, from: Rank, to: Rank) {
     let section = Section { group: GroupId(1), view: None };
-    let mut packer = Packer::new(Header { from: Incarnation(1), to: None });
+    let mut packer = Packer::new(Header { from: Incarnation(1), to: None, hops: 0 });
     assert!(!all[from].write(now, to, section, &mut packer));
     let bytes = packer.finish();
     let (_, mut frames) = Unpacker::new(&bytes).unwrap();

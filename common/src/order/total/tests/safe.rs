@@ -168,7 +168,7 @@ fn who_misses_a_word_asks_for_it() {
     tell(&mut all, 0, 1);
     // What 1 says is lost.
     let section = Section { group: GroupId(1), view: None };
-    let lost = &mut Packer::new(Header { from: Incarnation(2), to: None });
+    let lost = &mut Packer::new(Header { from: Incarnation(2), to: None, hops: 0 });
     assert!(!all[1].write(Instant::ZERO, 0, section, lost));
     tell(&mut all, 1, 0);
     assert_eq!(delivered(&mut all[0]), []);

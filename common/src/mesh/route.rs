@@ -1,0 +1,157 @@
+//! Routes: over whom a node's datagrams go, by who hears whom. Pure.
+//!
+//! A relay passes on what is for somebody who matters to it. Of the ways over such relays the shortest wins, and of several
+//! the one over the lowest incarnations: nodes that know the same links agree, and each hop is nearer to the end. (Links
+//! that may be over count only where there is no other way.) While they know different ones a datagram may go astray; its
+//! hops are counted.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::links::Sets;
+use crate::base::id::Incarnation;
+use crate::wire::mesh::Neighbour;
+
+/// Who hears whom.
+pub(super) struct Graph<'a> {
+    sets: &'a Sets,
+    /// By whom a node is heard, steadily at least, and at all.
+    steadily: HeardBy,
+    at_all: HeardBy,
+}
+
+type HeardBy = BTreeMap<Incarnation, Vec<Incarnation>>;
+
+impl<'a> Graph<'a> {
+    pub(super) fn new(sets: &'a Sets) -> Graph<'a> {
+        let heard_by = |counts: fn(&Neighbour) -> bool| {
+            let mut heard_by = HeardBy::new();
+            for (&node, links) in sets {
+                let heard = links.peers.iter().filter(|peer| counts(peer));
+                heard.for_each(|heard| heard_by.entry(heard.node).or_default().push(node));
+            }
+            heard_by
+        };
+        Graph {
+            sets,
+            steadily: heard_by(Neighbour::is_heard_steadily),
+            at_all: heard_by(Neighbour::is_heard),
+        }
+    }
+
+    /// The first hop on the way between two nodes, if there is a way: the end itself if it hears `from`.
+    pub(super) fn first_hop(&self, from: Incarnation, to: Incarnation) -> Option<Incarnation> {
+        let steadily = self.first_hop_by(&self.steadily, from, to);
+        steadily.or_else(|| self.first_hop_by(&self.at_all, from, to))
+    }
+
+    fn first_hop_by(&self, heard_by: &HeardBy, from: Incarnation, to: Incarnation) -> Option<Incarnation> {
+        let passes_on = |relay: &Incarnation| {
+            self.sets.get(relay).is_some_and(|links| links.peers.iter().any(|peer| peer.node == to))
+        };
+        let mut hops: BTreeMap<Incarnation, Incarnation> = BTreeMap::from([(from, from)]);
+        let mut reached = VecDeque::from([from]);
+        while let Some(node) = reached.pop_front() {
+            let first = hops.get(&node).copied().filter(|_| node != from);
+            for &next in heard_by.get(&node).into_iter().flatten() {
+                if hops.contains_key(&next) {
+                    continue;
+                }
+                let hop = first.unwrap_or(next);
+                if next == to {
+                    return Some(hop);
+                }
+                hops.insert(next, hop);
+                if passes_on(&next) {
+                    reached.push_back(next);
+                }
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::mesh::Links;
+
+    /// One case a line: links (`1>2`: what 1 sends, 2 hears; `1~2`: perhaps no more; `3!4`: 4 does not matter to 3, while all others matter to
+    /// each other), from where, and what comes of it (`4:2`: to 4 over 2).
+    const CASES: &str = "
+        1>2 2>1                 | 1 | 2:2
+        1>2 2>1                 | 2 | 1:1
+        2>1                     | 1 |
+        1>2 2>3 3>4             | 1 | 2:2 3:2 4:2
+        1>2 2>3 3>4             | 3 | 4:4
+        1>2 2>3 3>1             | 1 | 2:2 3:2
+        1>2 2>3 3>1             | 2 | 1:3 3:3
+        1>2 1>3 2>4 3>4         | 1 | 2:2 3:3 4:2
+        1>2 1>3 2>4 3>4 2!4     | 1 | 2:2 3:3 4:3
+        1>2 2>3 2!3             | 1 | 2:2
+        1>2 2>3 2>4 3>4 2!4     | 1 | 2:2 3:2
+        1>2 2>3 1~3             | 1 | 2:2 3:2
+        1>2 2~3                 | 1 | 2:2 3:2
+        1~2                     | 1 | 2:2
+        1>3 1>2 3>4 2>5 5>4     | 1 | 2:2 3:3 4:3 5:2
+        1>2 2>1 3>4 4>3         | 1 | 2:2
+        1>1 1>2 2>2             | 1 | 2:2
+        1>9 9>2                 | 1 | 2:9 9:9
+        2>3                     | 1 |
+    ";
+
+    fn sets(links: &str) -> Sets {
+        let pairs = |sign| {
+            let pair = move |word: &str| word.split_once(sign).map(|(a, b)| (number(a), number(b)));
+            links.split_whitespace().filter_map(pair).collect::<Vec<_>>()
+        };
+        let (heard, slow, ignored) = (pairs('>'), pairs('~'), pairs('!'));
+        let nodes: std::collections::BTreeSet<_> =
+            heard.iter().chain(&slow).flat_map(|&(a, b)| [a, b]).collect();
+        let set = |&origin: &Incarnation| {
+            let way = |node| match (node, origin) {
+                link if heard.contains(&link) => 0,
+                link if slow.contains(&link) => Neighbour::SLOW,
+                _ => Neighbour::UNHEARD,
+            };
+            let peers = nodes.iter().filter(|&&node| !ignored.contains(&(origin, node)));
+            let peers = peers.map(|&node| Neighbour { node, way: way(node) }).collect();
+            (origin, Links { origin, number: 0, peers })
+        };
+        nodes.iter().map(set).collect()
+    }
+
+    fn number(text: &str) -> Incarnation {
+        Incarnation(text.trim().parse().unwrap())
+    }
+
+    #[test]
+    fn the_shortest_way_over_the_lowest_numbers_is_taken() {
+        for case in CASES.lines().map(str::trim).filter(|case| !case.is_empty()) {
+            let [links, from, expected] = case.split('|').collect::<Vec<_>>()[..] else { panic!("{case}") };
+            let (sets, from) = (sets(links), number(from));
+            let graph = Graph::new(&sets);
+            let others = sets.keys().filter(|&&to| to != from);
+            let hops = others.filter_map(|to| Some(format!("{}:{}", to.0, graph.first_hop(from, *to)?.0)));
+            assert_eq!(hops.collect::<Vec<_>>().join(" "), expected.trim(), "{case}");
+        }
+    }
+
+    /// What every node along the way decides for itself leads to the end.
+    #[test]
+    fn hop_by_hop_a_datagram_comes_nearer() {
+        let ring: String = (0..10).map(|n| format!("{}>{} ", n + 1, (n + 1) % 10 + 1)).collect();
+        for links in [ring.as_str(), "1>2 2>1 2>3 3>2 3>4 4>3", "1>2 1>3 2>4 3>4 4>5 5>1 4>6 6>2"] {
+            let sets = sets(links);
+            let graph = Graph::new(&sets);
+            for (&from, &to) in sets.keys().flat_map(|from| sets.keys().map(move |to| (from, to))) {
+                let mut at = from;
+                let mut hops = 0;
+                while at != to {
+                    at = graph.first_hop(at, to).unwrap();
+                    hops += 1;
+                }
+                assert!(hops < sets.len(), "{links}: {hops} hops from {from} to {to}");
+            }
+        }
+    }
+}
