@@ -93,6 +93,11 @@ impl Courier {
         self.outgoing.retain(|&(_, k), _| k != kind);
     }
 
+    /// Stops sending messages of this kind to peers that are gone.
+    pub(super) fn give_up_on(&mut self, kind: ParcelKind, is_gone: impl Fn(Incarnation) -> bool) {
+        self.outgoing.retain(|&(peer, k), _| k != kind || !is_gone(peer));
+    }
+
     /// Forgets all peers but these.
     pub(super) fn retain(&mut self, keep: impl Fn(Incarnation) -> bool) {
         self.outgoing.retain(|&(peer, _), _| keep(peer));
