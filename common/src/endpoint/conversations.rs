@@ -91,6 +91,10 @@ impl Conversations {
         if let Some(conversation) = self.of.values_mut().find(open) {
             return conversation.send(now, payload);
         }
+        // The person runs another node now: nothing that is said from here on may overtake what its former one did not
+        // confirm.
+        let former = |c: &&mut Conversation| c.is_speaker() && c.peer().name == to.name;
+        self.of.values_mut().filter(former).for_each(Conversation::close);
         if !self.make_room(now, true) || !mesh.has_room_for(to.incarnation) {
             if self.refused.len() < REFUSED_MAX {
                 self.refused.insert(to.name);

@@ -44,7 +44,7 @@ pub struct Endpoint {
     groups: BTreeMap<GroupId, Group>,
     conversations: Conversations,
     /// What it knows of groups that it has left, in case it comes back.
-    known: BTreeMap<GroupId, Known>,
+    known: BTreeMap<GroupName, Known>,
     /// What was sent in groups that it has left.
     past: BTreeMap<GroupName, Counters>,
     rng: Rng,
@@ -107,7 +107,7 @@ impl Endpoint {
         let me = Member { id, name: self.config.name, addresses: self.config.addresses.clone() };
         let Config { suspect_after, history, store, deliveries, .. } = self.config;
         let settings = Settings { suspect_after, history, store, deliveries, seed: self.rng.bits() };
-        let former = self.known.remove(&join.id).unwrap_or_default();
+        let former = self.known.remove(&join.name).unwrap_or_default();
         let mut group = Group::new(now, (join.name, join.id), me, join.order, former, settings);
         for (node, addresses) in &join.contacts {
             group.add_contact(now, *node, addresses);
@@ -145,7 +145,7 @@ impl Endpoint {
 
     /// What this node knew of a group in a former run: it is not told that again when it comes back. To be called
     /// before it joins.
-    pub fn remember(&mut self, group: GroupId, known: Known) {
+    pub fn remember(&mut self, group: GroupName, known: Known) {
         if self.known.len() < GROUPS_MAX {
             self.known.insert(group, known);
         }
@@ -313,7 +313,7 @@ impl Endpoint {
                 self.past.pop_first();
             }
             self.past.insert(name, past);
-            self.known.insert(id, group.into_known());
+            self.known.insert(name, group.into_known());
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use decury_common::base::id::{GroupName, Incarnation, MessageId, UserName};
+use decury_common::base::id::{GroupName, MemberId, MessageId, UserName};
 use decury_common::base::time::Instant;
 
 use super::record::{HEARD_MAX, Kept, RECALL_MAX, Recall, Recalled, Record, Restored, Talk, Task};
@@ -25,7 +25,7 @@ pub(super) struct Keeping {
     /// Groups that this node returns to.
     places: BTreeSet<GroupName>,
     /// See [`Restored::heard`].
-    heard: BTreeMap<(UserName, Incarnation), (u32, u64)>,
+    heard: BTreeMap<(UserName, MemberId), u64>,
     /// Private messages to be accepted when so many records are safe.
     unaccepted: VecDeque<(u64, MessageId)>,
     /// Questions that are not answered.
@@ -70,12 +70,11 @@ impl Keeping {
 
     /// Notes a private message as heard; false if it was before.
     pub(super) fn hear(&mut self, from: UserName, id: MessageId) -> bool {
-        let speaker = (from, id.sender.incarnation);
-        let place = (id.sender.join, id.count);
-        if self.heard.get(&speaker).is_some_and(|last| *last >= place) {
+        let conversation = (from, id.sender);
+        if self.heard.get(&conversation).is_some_and(|last| *last >= id.count) {
             return false;
         }
-        self.heard.insert(speaker, place);
+        self.heard.insert(conversation, id.count);
         if self.heard.len() > HEARD_MAX {
             self.heard.pop_first();
         }

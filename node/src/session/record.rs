@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
-use decury_common::base::id::{GroupId, GroupName, Identity, Incarnation, MessageId, UserName};
+use decury_common::base::id::{GroupId, GroupName, Identity, MemberId, MessageId, UserName};
 use decury_common::endpoint::Known;
 use decury_common::order::OrderKind;
 
@@ -173,11 +173,11 @@ pub struct Restored {
     /// Where what was typed went, at last.
     pub current: Option<GroupName>,
     /// Of each group what is known of its messages.
-    pub known: BTreeMap<GroupId, Known>,
+    pub known: BTreeMap<GroupName, Known>,
     /// Private messages of mine that are not settled, in the order of writing.
     pub outbox: Vec<Letter>,
-    /// The last private message that was heard of each speaker's run: its conversation there, and its count in that.
-    pub heard: BTreeMap<(UserName, Incarnation), (u32, u64)>,
+    /// The count of the last private message that was heard in each conversation.
+    pub heard: BTreeMap<(UserName, MemberId), u64>,
 }
 
 /// A group that was not left.

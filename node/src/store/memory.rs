@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use decury_common::base::id::{GroupId, GroupName, Identity, MessageId, UserName};
+use decury_common::base::id::{Identity, MessageId, UserName};
 use decury_common::base::limits::GROUPS_MAX;
-use decury_common::endpoint::Known;
 
 use crate::session::Text;
 use crate::session::record::{Letter, Past, Place, RECALL_MAX, Recall, Recalled, Record, Restored, Talk};
@@ -19,28 +18,18 @@ const TALKS_MAX: usize = 4 * GROUPS_MAX;
 pub struct Memory {
     me: UserName,
     restored: Restored,
-    /// Of each group whose messages are known, which of its name is meant.
-    ids: BTreeMap<GroupName, GroupId>,
-    known: BTreeMap<GroupName, Known>,
     talks: BTreeMap<Talk, VecDeque<Past>>,
 }
 
 impl Memory {
     /// An empty store of a person's.
     pub fn new(me: UserName, identity: Identity) -> Memory {
-        Memory {
-            me,
-            restored: Restored::nothing(identity),
-            ids: BTreeMap::new(),
-            known: BTreeMap::new(),
-            talks: BTreeMap::new(),
-        }
+        Memory { me, restored: Restored::nothing(identity), talks: BTreeMap::new() }
     }
 
     /// What a session is started with.
     pub fn restored(&self) -> Restored {
-        let known = |(group, id): (&GroupName, &GroupId)| Some((*id, self.known.get(group)?.clone()));
-        Restored { known: self.ids.iter().filter_map(known).collect(), ..self.restored.clone() }
+        self.restored.clone()
     }
 
     /// Keeps a record. False if it is a message that is kept already.
@@ -48,9 +37,6 @@ impl Memory {
         let restored = &mut self.restored;
         match record {
             Record::Joined { group, id, order } => {
-                if self.ids.insert(group, id).is_some_and(|former| former != id) {
-                    self.known.remove(&group);
-                }
                 let place = Place { group, id, order };
                 match restored.groups.iter_mut().find(|known| known.group == group) {
                     Some(known) => *known = place,
@@ -60,7 +46,7 @@ impl Memory {
             Record::Left { group } => restored.groups.retain(|place| place.group != group),
             Record::Current { group } => restored.current = group,
             Record::Said { group, from, id, text, caught_up } => {
-                let last = self.known.entry(group).or_default().entry(id.sender).or_default();
+                let last = restored.known.entry(group).or_default().entry(id.sender).or_default();
                 *last = id.count.max(*last);
                 return self.say(Talk::Group(group), Past { id, from, at, caught_up, text: Text::new(text) });
             }
@@ -72,7 +58,7 @@ impl Memory {
             Record::Settled { id } => restored.outbox.retain(|letter| letter.id != id),
             Record::Heard { from, id, text } => {
                 let MessageId { sender, count } = id;
-                restored.heard.insert((from, sender.incarnation), (sender.join, count));
+                restored.heard.insert((from, sender), count);
                 let text = Text::new(text);
                 return self.say(Talk::Person(from), Past { id, from, at, caught_up: false, text });
             }

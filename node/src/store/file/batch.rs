@@ -120,16 +120,11 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// A group keeps its place among those joined. If its name has got to another group, nothing is known of that.
+    /// A group keeps its place among those joined. If its name has got to another group, what was known stays: a member
+    /// is never one of two groups, and who was there may come back.
     fn joined(&mut self, group: GroupName, id: GroupId, order: OrderKind) -> Result<(), Error> {
         let number = self.account(Talk::Group(group))?.number;
         let id = id.0.cast_signed();
-        let sql = "SELECT group_id FROM talks WHERE number = ?";
-        let former: Option<i64> = self.transaction.query_row(sql, params![number], |row| row.get(0))?;
-        if former != Some(id) {
-            self.account(Talk::Group(group))?.known.clear();
-            self.transaction.execute("DELETE FROM known WHERE talk = ?", params![number])?;
-        }
         let sql = "UPDATE talks SET group_id = ?, group_order = ?, joined = CASE joined
                    WHEN 0 THEN (SELECT max(joined) + 1 FROM talks) ELSE joined END WHERE number = ?";
         self.transaction.execute(sql, params![id, order.as_str(), number]).map(drop)

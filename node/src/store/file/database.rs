@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use decury_common::base::id::{GroupId, Identity, Incarnation, MemberId, MessageId, UserName};
+use decury_common::base::id::{GroupId, GroupName, Identity, Incarnation, MemberId, MessageId, UserName};
 use decury_common::endpoint::Known;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Row, params};
@@ -95,14 +95,13 @@ impl Database {
         )?;
         let heard = list(db, "SELECT incarnation, joined, count, name FROM heard", |row| {
             let MessageId { sender, count } = message_id(row)?;
-            Ok(((parsed(row, 3)?, sender.incarnation), (sender.join, count)))
+            Ok(((parsed(row, 3)?, sender), count))
         })?;
-        let mut known: BTreeMap<GroupId, Known> = BTreeMap::new();
+        let mut known: BTreeMap<GroupName, Known> = BTreeMap::new();
         let members = list(
             db,
-            "SELECT known.incarnation, known.joined, known.count, group_id FROM known JOIN talks ON number = talk \
-             WHERE group_id IS NOT NULL",
-            |row| Ok((GroupId(number(row, 3)?), message_id(row)?)),
+            "SELECT known.incarnation, known.joined, known.count, name FROM known JOIN talks ON number = talk",
+            |row| Ok((parsed(row, 3)?, message_id(row)?)),
         )?;
         for (group, MessageId { sender, count }) in members {
             known.entry(group).or_default().insert(sender, count);
@@ -204,8 +203,8 @@ fn check(path: &Path, connection: &Connection) -> Result<(), StoreError> {
 /// Forgets the oldest of what is remembered without bound otherwise.
 fn tidy(connection: &Connection) -> Result<(), Error> {
     connection.execute(
-        "DELETE FROM heard WHERE (name, incarnation) IN
-         (SELECT name, incarnation FROM heard ORDER BY at DESC LIMIT -1 OFFSET ?)",
+        "DELETE FROM heard WHERE (name, incarnation, joined) IN
+         (SELECT name, incarnation, joined FROM heard ORDER BY at DESC LIMIT -1 OFFSET ?)",
         params![HEARD_MAX as i64],
     )?;
     connection.execute(

@@ -56,7 +56,7 @@ CREATE TABLE heard (
     joined INTEGER NOT NULL,
     count INTEGER NOT NULL,
     at INTEGER NOT NULL,
-    PRIMARY KEY (name, incarnation)
+    PRIMARY KEY (name, incarnation, joined)
 ) WITHOUT ROWID;
 
 -- No message is kept twice.
