@@ -112,6 +112,31 @@ impl Plan {
         self.at(at, Step::Rules(cut, self.length - at));
     }
 
+    /// A link, or all links between two sides, dies and comes back again and again.
+    pub(super) fn draw_flapping(&mut self, rng: &mut Rng) {
+        if !rng.chance(1, 6) {
+            return;
+        }
+        let (one, other) = (self.some_host(rng), self.some_host(rng));
+        let rules = match rng.below(4) {
+            0 => vec![Rule::on(one, other, Fault::Cut)],
+            1 => vec![Rule::on(one, other, Fault::Cut), Rule::on(other, one, Fault::Cut)],
+            _ => {
+                let side = (0..self.hosts.len()).map(HostId).filter(|_| rng.chance(1, 2));
+                let side = side.fold(Hosts::of(&[]), Hosts::and);
+                Rule::partition(&[side])
+            }
+        };
+        let (down, up) = (some_while(rng), some_while(rng));
+        let mut at = self.some_time(rng);
+        for _ in 0..2 + rng.below(18) {
+            if at < self.length {
+                self.at(at, Step::Rules(rules.clone(), down));
+            }
+            at += down + up;
+        }
+    }
+
     /// Loss, doubles, delays: everywhere and all the time, or on a host's links for a while.
     fn draw_weather(&mut self, rng: &mut Rng) {
         for _ in 0..=rng.below(3) {
