@@ -1,0 +1,41 @@
+//! Every schedule of a few small changes of view, as ordinary tests; `--bin explore` looks at larger ones.
+
+use decury_tests::explore::scenario::{ALL, Scenario};
+use decury_tests::explore::search;
+use decury_tests::explore::state::Budget;
+
+/// More than any of these needs: an exploration that does not end fails.
+const STATES_MAX: u64 = 1_000_000;
+
+fn every_schedule_is_good(scenario: Scenario, budget: Budget) {
+    let report = search::explore(scenario.begin(budget), STATES_MAX);
+    if let Some((what, path)) = report.violation {
+        let path: Vec<String> = path.iter().map(ToString::to_string).collect();
+        panic!("{scenario} with {budget:?}: {what}\n{}", path.join("\n"));
+    }
+    assert!(report.complete, "{scenario} with {budget:?}: more than {STATES_MAX} states");
+    assert!(report.settled > 0, "{scenario} with {budget:?}: no schedule comes to its end");
+}
+
+#[test]
+fn whatever_the_order_of_arrival_all_come_into_one_view() {
+    for scenario in ALL {
+        every_schedule_is_good(*scenario, Budget::default());
+    }
+}
+
+#[test]
+fn a_crash_that_is_followed_by_one_lost_datagram_anywhere_leads_to_one_view() {
+    let budget = Budget { losses: 1, ..Budget::default() };
+    for scenario in [Scenario::Crash(0), Scenario::Crash(1), Scenario::Crash(2)] {
+        every_schedule_is_good(scenario, budget);
+    }
+}
+
+#[test]
+fn a_crash_anywhere_in_a_change_leads_to_one_view() {
+    let budget = Budget { crashes: 1, ..Budget::default() };
+    for scenario in [Scenario::Leave(2), Scenario::Join, Scenario::Merge] {
+        every_schedule_is_good(scenario, budget);
+    }
+}
