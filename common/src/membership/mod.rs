@@ -383,8 +383,10 @@ impl Membership {
             return;
         }
         self.roster.tidy(cx.now, cx.mesh);
-        // A newcomer that comes back asks again.
-        self.courier.give_up_on(ParcelKind::Past, |node| cx.mesh.suspects(node));
+        // Who comes back asks again.
+        for kind in [ParcelKind::Recall, ParcelKind::Past] {
+            self.courier.give_up_on(kind, |node| cx.mesh.suspects(node));
+        }
         if cx.now >= self.remind_at {
             self.remind_at = cx.now + REMIND;
             self.peers.retain(|&node| cx.mesh.knows(node));

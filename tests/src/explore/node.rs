@@ -6,13 +6,13 @@ use std::hash::{DefaultHasher, Hasher};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use decury_common::base::id::{GroupId, Incarnation, MemberId, ViewId};
+use decury_common::base::id::{GroupId, Incarnation, MemberId, MessageId, ViewId};
 use decury_common::base::limits::SUSPECT_AFTER;
 use decury_common::base::time::Instant;
 use decury_common::membership::{Context, Installed, Membership, Outcome, Prior};
 use decury_common::mesh::Mesh;
 use decury_common::order::{OrderKind, OrderReport};
-use decury_common::wire::membership::{Addresses, Holding, Holdings, Member, PriorCut};
+use decury_common::wire::membership::{Addresses, Digest, Holding, Holdings, Member, PriorCut};
 use decury_common::wire::mesh::{Echo, Hello};
 use decury_common::wire::{Frame, Header, Packer, Section, Unpacker};
 
@@ -92,6 +92,10 @@ impl Prior for Holds {
 
     fn lacks(&self, cut: &PriorCut) -> u64 {
         self.of.iter().zip(cut.upto.iter()).map(|(mine, upto)| upto.saturating_sub(*mine)).sum()
+    }
+
+    fn delivered(&self) -> Vec<MessageId> {
+        Vec::new()
     }
 
     fn adopt(&mut self, _: &PriorCut) {}
@@ -211,12 +215,12 @@ impl Node {
 
     fn call(&mut self, now: Instant, mesh: &Mesh, what: impl FnOnce(&mut Membership, &mut Context<'_>)) {
         let prior = self.holds.as_mut().map(|holds| holds as &mut dyn Prior);
-        what(&mut self.membership, &mut Context { now, mesh, prior });
+        what(&mut self.membership, &mut Context { now, mesh, prior, known: &|_| Digest::new() });
         while let Some(outcome) = self.membership.poll_outcome() {
             match outcome {
                 Outcome::Installed(installed) => self.install(now, &installed),
                 Outcome::Alone(_) | Outcome::Refused(_) => self.stage = Stage::Gone(now),
-                Outcome::Past(..) => {}
+                Outcome::Recall(..) | Outcome::Past(..) => {}
             }
         }
         self.membership.take_wanted();
