@@ -10,7 +10,7 @@ use decury_common::base::id::{GroupId, Incarnation, MemberId, MessageId, ViewId}
 use decury_common::base::limits::SUSPECT_AFTER;
 use decury_common::base::time::Instant;
 use decury_common::membership::{Context, Installed, Membership, Outcome, Prior};
-use decury_common::mesh::Mesh;
+use decury_common::mesh::{Arrival, Mesh};
 use decury_common::order::{OrderKind, OrderReport};
 use decury_common::wire::membership::{Addresses, Digest, Holding, Holdings, Member, PriorCut};
 use decury_common::wire::mesh::{Echo, Hello};
@@ -251,7 +251,7 @@ impl Node {
         let mut sent = Vec::new();
         for to in (0..nodes).filter(|&to| to != self.number) {
             loop {
-                let header = Header { from: incarnation(self.number), to: Some(incarnation(to)) };
+                let header = Header { from: incarnation(self.number), to: Some(incarnation(to)), hops: 0 };
                 let mut packer = Packer::new(header);
                 let more = self.membership.write(now, incarnation(to), TIMEOUT, GROUP, &mut packer);
                 if packer.is_empty() {
@@ -269,7 +269,7 @@ impl Node {
     /// A mesh that says of all that they are in reach, but for those whom this node suspects.
     fn mesh(&self, now: Instant, nodes: usize) -> Mesh {
         let before = Instant::from_micros(now.as_micros() - 2 * SUSPECT_AFTER.as_micros() as u64);
-        let mut mesh = Mesh::new(SUSPECT_AFTER);
+        let mut mesh = Mesh::new(incarnation(self.number), SUSPECT_AFTER);
         // Those in reach first: a probe that is due then is theirs.
         let others = (0..nodes).filter(|&other| other != self.number);
         let (suspected, reached): (Vec<usize>, Vec<usize>) = others.partition(|o| self.suspects.contains(o));
@@ -277,10 +277,15 @@ impl Node {
         for (other, heard) in at.chain(suspected.into_iter().map(|other| (other, before))) {
             let node = incarnation(other);
             mesh.want(heard, node, &[address(other)]);
-            mesh.handle_heard(heard, node, address(other));
-            let number = mesh.poll_probe(heard).map_or(0, |(_, _, hello)| hello.number);
-            let echo = Echo { number, held_us: 0 };
-            mesh.handle_hello(heard, node, &Hello { number: 1, at: heard, echo: Some(echo), probe: false });
+            let arrival = Arrival::Straight(address(other));
+            mesh.handle_heard(heard, node, arrival);
+            let mut probes = std::iter::from_fn(|| mesh.poll_straight(heard)).flat_map(|probe| probe.frames);
+            let number = probes.find_map(|frame| match frame {
+                Frame::Hello(hello) => Some(hello.number),
+                _ => None,
+            });
+            let echo = number.map(|number| Echo { number, held_us: 0 });
+            mesh.handle_hello(heard, node, arrival, &Hello { number: 1, at: heard, echo, probe: false });
         }
         mesh.handle_timeout(now);
         mesh
@@ -312,7 +317,7 @@ fn handle(
     }
     match frame {
         Frame::Beacon(beacon) => _ = membership.handle_beacon(cx, node, section.view, beacon),
-        Frame::Join(join) => membership.handle_join(cx, (node, address(from)), section.view, *join),
+        Frame::Join(join) => membership.handle_join(cx, (node, Some(address(from))), section.view, *join),
         Frame::Refuse(refuse) => membership.handle_refuse(node, refuse),
         Frame::Nack(nack) => membership.handle_nack(cx, node, nack),
         Frame::Ready(ready) => membership.handle_ready(cx, node, ready),

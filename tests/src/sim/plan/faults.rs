@@ -130,7 +130,7 @@ impl Plan {
         let (down, up) = (some_while(rng), some_while(rng));
         let mut at = self.some_time(rng);
         for _ in 0..2 + rng.below(18) {
-            if at < self.length {
+            if at + down < self.length {
                 self.at(at, Step::Rules(rules.clone(), down));
             }
             at += down + up;

@@ -158,9 +158,9 @@ impl Plan {
         if plan.groups.iter().any(|(_, order)| *order == OrderKind::Safe) {
             plan.draw_ambushes(&mut Rng::from_seed(seed ^ 0x616d_6275_7368_0000));
         }
+        plan.draw_flapping(&mut Rng::from_seed(seed ^ 0x666c_6170_0000_0000));
         // The same of links cut so that everybody is still in reach.
         plan.draw_detours(&mut Rng::from_seed(seed ^ 0x0064_6574_6f75_7273));
-        plan.draw_flapping(&mut Rng::from_seed(seed ^ 0x666c_6170_0000_0000));
         plan.steps.sort_by_key(|(at, _)| *at);
         plan
     }
