@@ -398,13 +398,16 @@ impl Mesh {
                 peer.handle_way(hears_me.way % Neighbour::SLOW);
                 peer.was_heard = true;
                 if !heard_me {
+                    // Until it says that it hears me steadily, a round trip may pass.
+                    peer.detour_at = peer.detour_at.max(now + self.suspect_after / 2);
                     peer.telling.add_all(now, self.pace / 4, &self.links);
                 }
             }
             let is_straight = hears_me.is_some_and(|me| me.is_heard_steadily());
             let hop = if is_straight { None } else { graph.first_hop(self.me, *node) };
             peer.detour = hop.filter(|hop| hop != node);
-            let relay = peer.detour.filter(|_| peer.was_heard || peer.detour_at <= now);
+            let is_lost = peer.was_heard && hears_me.is_none();
+            let relay = peer.detour.filter(|_| is_lost || peer.detour_at <= now);
             if relay != peer.relay && peer.wanted && !peer.is_company() {
                 peer.probe_soon(now);
             }
