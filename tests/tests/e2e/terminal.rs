@@ -81,7 +81,7 @@ fn tab_completes_commands_groups_and_people_and_up_recalls() {
     }
     ann.press("!j lobby \t");
     ann.until("what there is to choose from", |above, line| {
-        above.last().is_some_and(|row| row == "fifo  causal  total") && line == "lobby> !j lobby"
+        above.last().is_some_and(|row| row == "fifo  causal  total  safe") && line == "lobby> !j lobby"
     });
     ann.press(CTRL_C);
     ann.press("!p b\tpsst\r");
