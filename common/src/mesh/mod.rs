@@ -206,6 +206,7 @@ impl Mesh {
         if peer.suspected && peer.is_mutual(now, self.suspect_after) {
             peer.suspected = false;
             self.events.push(MeshEvent::Back(node));
+            self.reroute(now);
         }
     }
 
@@ -233,12 +234,17 @@ impl Mesh {
         if self.peers.values().any(|peer| peer.detour_due().is_some_and(|at| at <= now)) {
             self.reroute(now);
         }
+        let mut changed = false;
         for (&node, peer) in &mut self.peers {
             if !peer.suspected && peer.wanted && now.since(peer.mutual_at) >= self.suspect_after {
                 peer.suspected = true;
                 peer.probe_soon(now);
                 self.events.push(MeshEvent::Suspected(node));
+                changed = true;
             }
+        }
+        if changed {
+            self.reroute(now);
         }
     }
 
@@ -309,7 +315,7 @@ impl Mesh {
         if peer.relay.is_some() || peer.link.is_up() {
             return peer.relay;
         }
-        Graph::new(self.links.sets()).first_hop(node, self.me).filter(|&hop| hop != self.me)
+        Graph::new(self.links.sets()).first_hop(node, self.me, &|_| true).filter(|&hop| hop != self.me)
     }
 
     /// The peer that follows this one in the order of their numbers; the first after `None`.
@@ -391,7 +397,12 @@ impl Mesh {
     /// Finds out anew by which way each peer is reached.
     fn reroute(&mut self, now: Instant) {
         let graph = Graph::new(self.links.sets());
+        // What those said who are gone by now stays as it was. It leads to whom nothing else leads to, at best.
+        let gone: Vec<Incarnation> =
+            self.peers.iter().filter(|(_, peer)| peer.suspected).map(|(&node, _)| node).collect();
         for (node, peer) in &mut self.peers {
+            let is_away = peer.suspected || !peer.met;
+            let may_relay = |relay: Incarnation| is_away || !gone.contains(&relay);
             let hears_me = self.links.hears_me(*node);
             let heard_me = std::mem::replace(&mut peer.hears_me, hears_me.is_some());
             if let Some(hears_me) = hears_me {
@@ -404,7 +415,7 @@ impl Mesh {
                 }
             }
             let is_straight = hears_me.is_some_and(|me| me.is_heard_steadily());
-            let hop = if is_straight { None } else { graph.first_hop(self.me, *node) };
+            let hop = if is_straight { None } else { graph.first_hop(self.me, *node, &may_relay) };
             peer.detour = hop.filter(|hop| hop != node);
             let is_lost = peer.was_heard && hears_me.is_none();
             let relay = peer.detour.filter(|_| is_lost || peer.detour_at <= now);

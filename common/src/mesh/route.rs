@@ -38,15 +38,28 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The first hop on the way between two nodes, if there is a way: the end itself if it hears `from`.
-    pub(super) fn first_hop(&self, from: Incarnation, to: Incarnation) -> Option<Incarnation> {
-        let steadily = self.first_hop_by(&self.steadily, from, to);
-        steadily.or_else(|| self.first_hop_by(&self.at_all, from, to))
+    /// The first hop on the way between two nodes over some that `may_relay`, if there is a way: the end itself if it
+    /// hears `from`.
+    pub(super) fn first_hop(
+        &self,
+        from: Incarnation,
+        to: Incarnation,
+        may_relay: &dyn Fn(Incarnation) -> bool,
+    ) -> Option<Incarnation> {
+        let steadily = self.first_hop_by(&self.steadily, from, to, may_relay);
+        steadily.or_else(|| self.first_hop_by(&self.at_all, from, to, may_relay))
     }
 
-    fn first_hop_by(&self, heard_by: &HeardBy, from: Incarnation, to: Incarnation) -> Option<Incarnation> {
+    fn first_hop_by(
+        &self,
+        heard_by: &HeardBy,
+        from: Incarnation,
+        to: Incarnation,
+        may_relay: &dyn Fn(Incarnation) -> bool,
+    ) -> Option<Incarnation> {
         let passes_on = |relay: &Incarnation| {
-            self.sets.get(relay).is_some_and(|links| links.peers.iter().any(|peer| peer.node == to))
+            may_relay(*relay)
+                && self.sets.get(relay).is_some_and(|links| links.peers.iter().any(|peer| peer.node == to))
         };
         let mut hops: BTreeMap<Incarnation, Incarnation> = BTreeMap::from([(from, from)]);
         let mut reached = VecDeque::from([from]);
@@ -131,7 +144,8 @@ mod tests {
             let (sets, from) = (sets(links), number(from));
             let graph = Graph::new(&sets);
             let others = sets.keys().filter(|&&to| to != from);
-            let hops = others.filter_map(|to| Some(format!("{}:{}", to.0, graph.first_hop(from, *to)?.0)));
+            let hops = others
+                .filter_map(|to| Some(format!("{}:{}", to.0, graph.first_hop(from, *to, &|_| true)?.0)));
             assert_eq!(hops.collect::<Vec<_>>().join(" "), expected.trim(), "{case}");
         }
     }
@@ -147,7 +161,7 @@ mod tests {
                 let mut at = from;
                 let mut hops = 0;
                 while at != to {
-                    at = graph.first_hop(at, to).unwrap();
+                    at = graph.first_hop(at, to, &|_| true).unwrap();
                     hops += 1;
                 }
                 assert!(hops < sets.len(), "{links}: {hops} hops from {from} to {to}");

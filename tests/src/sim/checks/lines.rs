@@ -8,6 +8,7 @@ use decury_common::base::time::Instant;
 use decury_common::order::OrderKind;
 
 use crate::sim::history::{Record, Roster, Stay, What};
+use crate::sim::host::HostId;
 
 /// A delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,8 @@ impl ViewLines {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lines {
     current: BTreeMap<MemberId, (GroupName, ViewId)>,
+    /// Those who have asked to leave, and where they run.
+    leaving: BTreeMap<MemberId, HostId>,
     views: BTreeMap<(GroupName, ViewId), ViewLines>,
 }
 
@@ -106,16 +109,26 @@ impl Lines {
                 line.places.push(Place { at: record.at, id, position, uniform });
                 return Some((order, line));
             }
-            What::Left { member, .. } => {
-                // A leaver's install has no view to tell of: it came with the last that was delivered.
-                let former = self.current.remove(member);
-                if let Some(line) = former.and_then(|at| self.line(at, *member)) {
-                    line.fix(line.places.last().map_or(record.at, |place| place.at));
-                }
+            What::Leaving { member, .. } => _ = self.leaving.insert(*member, record.host),
+            What::Left { member, .. } => self.end(*member, record.at),
+            // A leaver may be killed between the last that came with its install and the word that it has left.
+            What::Killed => {
+                let died = self.leaving.iter().filter(|(_, host)| **host == record.host);
+                let died: Vec<MemberId> = died.map(|(member, _)| *member).collect();
+                died.into_iter().for_each(|member| self.end(member, record.at));
             }
             _ => {}
         }
         None
+    }
+
+    /// A leaver's install has no view to tell of: it came with the last that was delivered.
+    fn end(&mut self, member: MemberId, at: Instant) {
+        self.leaving.remove(&member);
+        let former = self.current.remove(&member);
+        if let Some(line) = former.and_then(|at| self.line(at, member)) {
+            line.fix(line.places.last().map_or(at, |place| place.at));
+        }
     }
 
     fn line(&mut self, at: (GroupName, ViewId), member: MemberId) -> Option<&mut Line> {
