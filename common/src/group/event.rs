@@ -114,18 +114,31 @@ pub enum Event {
         /// Why.
         reason: Refusal,
     },
-    /// A member has not been heard for the suspicion time.
+    /// A member has not been heard for the suspicion time, here or where the next view, which is without it, was decided.
     Suspected {
         /// The group.
         group: GroupName,
         /// Whom.
         member: UserName,
     },
-    /// A suspected member is heard again before a view without it was installed.
+    /// A suspected member is heard again, or in the view again.
     Back {
         /// The group.
         group: GroupName,
         /// Whom.
+        member: UserName,
+    },
+    /// Everybody else was suspected, and can't be reached: I go on alone.
+    Alone {
+        /// The group.
+        group: GroupName,
+    },
+    /// The group has been waiting for a member for a while (half a second, or half the suspicion time if that is less): in
+    /// `total` and `safe` for its part in placing a message, in any order for its part in a change of view. Told once a wait.
+    WaitingFor {
+        /// The group.
+        group: GroupName,
+        /// For whom.
         member: UserName,
     },
     /// After [`SendError::Busy`]: there is room again.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::deliveries::Deliveries;
 use super::history::Known;
+use super::notices::First;
 use super::outbox::Queued;
 use super::{Event, Held, Number, VectorClock, WaitsFor};
 use crate::base::id::{GroupName, Incarnation, MemberId, MessageId, Rank, UserName, ViewId};
@@ -191,6 +192,21 @@ impl Live {
             waits_for,
         });
         held.collect()
+    }
+
+    /// The first in the queue, if it waits for a member.
+    pub(super) fn first(&self) -> Option<First> {
+        let held = self.order.head()?;
+        let upto = self.multicast.contiguous(held.sender);
+        Some(First { sender: held.sender, index: held.index, upto })
+    }
+
+    /// For whom it waits: those who are not known to hold it; if there are none, whose part it lacks (maybe mine).
+    pub(super) fn late(&self, first: First) -> Vec<UserName> {
+        let behind: Vec<UserName> =
+            self.multicast.behind(first.sender, first.upto).map(|rank| self.names[rank]).collect();
+        let lacks = self.order.head().filter(|_| behind.is_empty()).map(|held| held.waits_for.whom());
+        behind.into_iter().chain(lacks.map(|rank| self.names[rank])).collect()
     }
 
     /// A message that has not come, by its sender's own count if that can be known.

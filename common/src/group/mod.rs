@@ -10,6 +10,7 @@ mod event;
 mod history;
 mod leaving;
 mod live;
+mod notices;
 mod outbox;
 mod vector_clock;
 mod weave;
@@ -36,6 +37,7 @@ use history::History;
 pub use history::Known;
 use leaving::Stage;
 use live::Live;
+use notices::Notices;
 use outbox::Outbox;
 pub use vector_clock::VectorClock;
 
@@ -77,6 +79,7 @@ pub struct Group {
     before: Known,
     /// Counters of the views before the current one.
     past: Counters,
+    notices: Notices,
     now: Instant,
 }
 
@@ -104,6 +107,7 @@ impl Group {
             deliveries_max: settings.deliveries.clamp(1, DELIVERIES_MAX),
             before: Known::new(),
             past: Counters::default(),
+            notices: Notices::new(settings.suspect_after),
             now,
         }
     }
@@ -216,7 +220,10 @@ impl Group {
     /// The mesh has found something out.
     pub fn handle_mesh(&mut self, now: Instant, event: MeshEvent) {
         let (node, suspected) = match event {
-            MeshEvent::Met(node) => return self.membership.handle_met(node),
+            MeshEvent::Met(node) => {
+                self.membership.handle_met(node);
+                (node, false)
+            }
             MeshEvent::Suspected(node) => (node, true),
             MeshEvent::Back(node) => (node, false),
         };
@@ -225,10 +232,10 @@ impl Group {
         live.multicast.suspected(now, rank, suspected);
         let (group, member) = (self.name, live.names[rank]);
         let event = match suspected {
-            true => Event::Suspected { group, member },
-            false => Event::Back { group, member },
+            true => self.notices.suspected(group, member),
+            false => self.notices.back(group, member),
         };
-        self.deliveries.push(now, event);
+        event.into_iter().for_each(|event| self.deliveries.push(now, event));
     }
 
     /// Looks at everything anew: after input, and when time has passed.
@@ -242,6 +249,7 @@ impl Group {
         self.with_membership(now, mesh, |membership, cx| membership.advance(cx));
         self.advance_catch_up(now, mesh);
         self.work(now);
+        self.advance_notices(now, mesh);
         self.advance_leave(now, mesh);
     }
 
@@ -264,6 +272,7 @@ impl Group {
         if self.outbox.is_writable_again() {
             self.deliveries.push(now, Event::Writable { group: self.name });
         }
+        self.watch(now);
     }
 
     /// A heartbeat is about to leave for this node: beacon and receive vector ride on it.
@@ -316,9 +325,16 @@ impl Group {
         let paused = self.live.as_ref().is_some_and(|live| live.paused && !live.multicast.is_frozen());
         let resume = (paused && self.deliveries.len() < self.deliveries_max.div_ceil(2))
             .then_some(Wakeup { at: self.now, reason: "group: deliveries may go on" });
-        [self.membership.poll_timeout(), multicast, self.stage.deadline(), ask, resume]
-            .into_iter()
-            .fold(None, Wakeup::earliest)
+        [
+            self.membership.poll_timeout(),
+            multicast,
+            self.stage.deadline(),
+            ask,
+            resume,
+            self.notices.poll_timeout(),
+        ]
+        .into_iter()
+        .fold(None, Wakeup::earliest)
     }
 
     /// The current view.
@@ -414,12 +430,15 @@ impl Group {
         let tellers = Tellers::new(&installed, former, me);
         let cause = match () {
             () if installed.merged => Cause::Merge,
-            () if installed.suspected => Cause::Suspected,
+            () if !installed.lost.is_empty() => Cause::Suspected,
             () if !installed.left.is_empty() => Cause::Leave,
             () => Cause::Join,
         };
         let group = self.name;
         let is_marked = former.is_some() && installed.origins.iter().any(|&origin| origin != former);
+        for event in self.notices.installed(group, &installed) {
+            self.deliveries.push(now, event);
+        }
         let (joined, left) = (installed.joined, installed.left);
         let event = match former {
             None => Event::Joined { group, view },

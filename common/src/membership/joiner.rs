@@ -71,7 +71,7 @@ impl Membership {
             origins: vec![None],
             known: Digest::new(),
             left: Vec::new(),
-            suspected: false,
+            lost: Vec::new(),
             merged: false,
             out: false,
         })));

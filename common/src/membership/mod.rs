@@ -23,6 +23,7 @@ mod joiner;
 mod participant;
 mod roster;
 mod view;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -115,8 +116,8 @@ pub struct Installed {
     pub joined: Vec<UserName>,
     /// Members of my former view that are gone.
     pub left: Vec<UserName>,
-    /// Whether some of those who are gone did not take part: they were suspected, or are elsewhere.
-    pub suspected: bool,
+    /// Those of them who did not take part: they were suspected, or are elsewhere.
+    pub lost: Vec<(Incarnation, UserName)>,
     /// Whether some of the new ones come from another view.
     pub merged: bool,
     /// The view that each member comes from, by rank; `None` for one who was in none.

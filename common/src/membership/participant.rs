@@ -257,9 +257,9 @@ impl Membership {
         for member in prepare.participants.iter().filter(|member| member.id != me) {
             self.post(member.id.incarnation, Frame::Install(Install { attempt: view.id }));
         }
-        let gone = self.part_with(cx.now, former.as_deref(), &view, &prepare);
+        let lost = self.part_with(cx.now, former.as_deref(), &view, &prepare);
         let origins = origins(&prepare, &cut, &view);
-        let installed = self.describe(former.as_deref(), view, (&cut, origins), gone);
+        let installed = self.describe(former.as_deref(), view, (&cut, origins), lost);
         if installed.merged {
             let new = |member: &&Member| former.as_ref().is_some_and(|former| !former.contains(member.id));
             for member in installed.view.members.iter().filter(new) {
@@ -270,10 +270,15 @@ impl Membership {
         self.outcomes.push(Outcome::Installed(Box::new(installed)));
     }
 
-    /// Those of my former view who are gone: who left is forgotten, who was suspected is looked for. True if any was
-    /// suspected.
-    fn part_with(&mut self, now: Instant, former: Option<&View>, view: &View, prepare: &Prepare) -> bool {
-        let mut suspected = false;
+    /// Those of my former view who are gone: who left is forgotten, who was suspected is looked for. Gives the latter.
+    fn part_with(
+        &mut self,
+        now: Instant,
+        former: Option<&View>,
+        view: &View,
+        prepare: &Prepare,
+    ) -> Vec<(Incarnation, UserName)> {
+        let mut lost = Vec::new();
         let gone = |member: &&Member| !view.contains(member.id);
         for member in former.iter().flat_map(|former| &former.members).filter(gone) {
             let node = member.id.incarnation;
@@ -283,7 +288,7 @@ impl Membership {
             } else if participant(prepare, node).is_some() {
                 self.roster.forget(node);
             } else {
-                suspected = true;
+                lost.push((node, member.name));
                 if self.roster.came_by_merge(node) {
                     self.roster.unmerged(now, node);
                 }
@@ -297,7 +302,7 @@ impl Membership {
         for member in &view.members {
             self.roster.drop_wish(member.id.incarnation);
         }
-        suspected
+        lost
     }
 
     fn describe(
@@ -305,7 +310,7 @@ impl Membership {
         former: Option<&View>,
         view: View,
         (cut, origins): (&Cut, Vec<Option<ViewId>>),
-        suspected: bool,
+        lost: Vec<(Incarnation, UserName)>,
     ) -> Installed {
         let new = |member: &&Member| former.is_none_or(|former| !former.contains(member.id));
         let joined: Vec<UserName> = view.members.iter().filter(new).map(|member| member.name).collect();
@@ -314,7 +319,7 @@ impl Membership {
         Installed {
             cut: former.and_then(|former| part(cut, former.id)).cloned(),
             left: left.collect(),
-            suspected,
+            lost,
             merged: former.is_some() && cut.priors.len() > 1 && !joined.is_empty(),
             out: !view.contains(self.me.id),
             position: cut.position,

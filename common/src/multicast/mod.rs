@@ -156,6 +156,17 @@ impl Multicast {
         self.windows.get(sender).map_or(0, |window| self.vectors.stable(sender, window.contiguous()))
     }
 
+    /// Up to which fragment of that sender this member holds all.
+    pub fn contiguous(&self, sender: Rank) -> u64 {
+        self.windows.get(sender).map_or(0, ReceiveWindow::contiguous)
+    }
+
+    /// The other members, besides the sender, that are not known to hold all fragments of that sender up to this one.
+    pub fn behind(&self, sender: Rank, upto: u64) -> impl Iterator<Item = Rank> + '_ {
+        let others = (0..self.windows.len()).filter(move |&rank| rank != self.me && rank != sender);
+        others.filter(move |&rank| self.vectors.contiguous(rank, sender) < upto)
+    }
+
     /// The last fragment that this member has sent; 0 for none.
     pub fn sent(&self) -> u64 {
         self.send.last()

@@ -88,6 +88,11 @@ impl Vectors {
         others.map(|member| self.entry(member, self.me).delivered).min().unwrap_or(u64::MAX)
     }
 
+    /// Up to where a member is known to hold all of a sender.
+    pub(super) fn contiguous(&self, member: Rank, sender: Rank) -> u64 {
+        self.entry(member, sender).contiguous
+    }
+
     /// What a member is known to hold beyond its contiguous prefix.
     pub(super) fn beyond(&self, member: Rank, sender: Rank) -> &Ranges {
         &self.entry(member, sender).beyond

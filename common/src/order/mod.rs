@@ -81,6 +81,18 @@ pub enum Awaited {
     Acknowledgement(Rank),
 }
 
+impl Awaited {
+    /// Whose part is lacking.
+    pub fn whom(self) -> Rank {
+        match self {
+            Awaited::Message(of, _)
+            | Awaited::Proposal(of)
+            | Awaited::Decision(of)
+            | Awaited::Acknowledgement(of) => of,
+        }
+    }
+}
+
 /// The order of one view.
 #[derive(Clone, Debug)]
 pub struct Order {
@@ -172,6 +184,12 @@ impl Order {
             Rule::Causal(causal) => causal.held().collect(),
             Rule::Total(total) => total.held(),
         }
+    }
+
+    /// The first in the queue, if it waits for a member's part in placing it.
+    pub fn head(&self) -> Option<HeldMessage> {
+        let Rule::Total(total) = &self.rule else { return None };
+        total.held().into_iter().find(|held| !matches!(held.waits_for, Awaited::Message(..)))
     }
 
     /// Entries that no correct member would send; they were ignored.

@@ -341,6 +341,13 @@ pub enum Notice {
         /// Which group.
         group: GroupName,
     },
+    /// The group has been waiting for a member for a while.
+    WaitingFor {
+        /// Which group.
+        group: GroupName,
+        /// For whom.
+        user: UserName,
+    },
     /// No tracker answers.
     TrackerLost,
     /// A tracker has taken me in again.
@@ -398,6 +405,7 @@ impl Notice {
             Notice::PeerSuspected { .. } => "peer_suspected",
             Notice::PeerBack { .. } => "peer_back",
             Notice::Alone { .. } => "alone",
+            Notice::WaitingFor { .. } => "waiting_for",
             Notice::TrackerLost => "tracker_lost",
             Notice::TrackerBack { .. } => "tracker_back",
             Notice::OrderDiffers { .. } => "order_differs",
@@ -416,6 +424,7 @@ impl Notice {
             Notice::PeerSuspected { group, .. }
             | Notice::PeerBack { group, .. }
             | Notice::Alone { group }
+            | Notice::WaitingFor { group, .. }
             | Notice::OrderDiffers { group, .. }
             | Notice::LeftUnheard { group }
             | Notice::HistoryGap { group } => Some(group),
@@ -433,6 +442,7 @@ impl Notice {
         match *self {
             Notice::PeerSuspected { user, .. }
             | Notice::PeerBack { user, .. }
+            | Notice::WaitingFor { user, .. }
             | Notice::NameTaken { user }
             | Notice::Outbox { user, .. } => Some(user),
             _ => None,
@@ -449,6 +459,9 @@ impl fmt::Display for Notice {
             Notice::PeerBack { group, user } => write!(f, "{user} is heard again in #{group}"),
             Notice::Alone { group } => {
                 write!(f, "nobody else in #{group} can be reached; you will be together again when they can")
+            }
+            Notice::WaitingFor { group, user } => {
+                write!(f, "#{group} waits for {user}: it goes on when they answer, or without them")
             }
             Notice::TrackerLost => {
                 write!(f, "the tracker is gone: talk goes on, joining and listing groups waits for it")

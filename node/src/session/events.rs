@@ -71,6 +71,10 @@ impl Session {
             endpoint::Event::Back { group, member: user } => {
                 self.notice(None, Notice::PeerBack { group, user });
             }
+            endpoint::Event::Alone { group } => self.notice(None, Notice::Alone { group }),
+            endpoint::Event::WaitingFor { group, member: user } => {
+                self.notice(None, Notice::WaitingFor { group, user });
+            }
             endpoint::Event::Writable { .. } => self.retry_waiting(now),
             endpoint::Event::HistoryGap { group } => self.notice(None, Notice::HistoryGap { group }),
             endpoint::Event::Private { .. }
@@ -118,11 +122,7 @@ impl Session {
         self.report(now, group, &view);
         self.private.note_view(&view);
         self.look_for_those(now, &view);
-        let alone = cause == Cause::Suspected && view.members.len() == 1;
         self.tell(Event::View { group, view, joined, left, cause });
-        if alone {
-            self.notice(None, Notice::Alone { group });
-        }
     }
 
     /// Takes in what the tracker has said meanwhile. To be called after anything that may have made the client speak.

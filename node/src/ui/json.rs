@@ -534,6 +534,10 @@ mod tests {
                 r#""notice","at":7,"kind":"peer_back","group":"lobby","user":"bob","text":"bob is heard again in #lobby""#,
             ),
             (
+                Event::Notice { re: None, notice: Notice::WaitingFor { group, user: name("bob") } },
+                r##""notice","at":7,"kind":"waiting_for","group":"lobby","user":"bob","text":"#lobby waits for bob: it goes on when they answer, or without them""##,
+            ),
+            (
                 Event::Notice { re: None, notice: Notice::HistoryGap { group } },
                 r##""notice","at":7,"kind":"history_gap","group":"lobby","text":"some of what was said in #lobby without you is out of reach""##,
             ),

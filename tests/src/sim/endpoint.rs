@@ -17,7 +17,7 @@ use decury_common::machine::{Machine, Wakeup};
 use decury_common::order::OrderKind;
 
 use super::checks::Violation;
-use super::history::{Delivery, What};
+use super::history::{Delivery, Noticed, What};
 use super::host::{Boot, Command, Desk, Gauge, HostId, Program, Starter};
 
 /// How often a node that wants to get in asks the directory again.
@@ -217,8 +217,17 @@ impl EndpointHost {
                 }
             }
             Event::Writable { group } => self.flush(group, desk),
-            Event::Suspected { group, member } => desk.record(What::Suspected { group, member }),
-            Event::Back { .. } | Event::PrivateWritable { .. } => {}
+            Event::Suspected { group, member } => self.noticed(group, Noticed::Suspected(member), desk),
+            Event::Back { group, member } => self.noticed(group, Noticed::Back(member), desk),
+            Event::Alone { group } => self.noticed(group, Noticed::Alone, desk),
+            Event::WaitingFor { group, member } => self.noticed(group, Noticed::WaitingFor(member), desk),
+            Event::PrivateWritable { .. } => {}
+        }
+    }
+
+    fn noticed(&self, group: GroupName, notice: Noticed, desk: &mut Desk<'_>) {
+        if let Some(member) = self.member(group) {
+            desk.record(What::Noticed { group, member, notice });
         }
     }
 

@@ -141,17 +141,21 @@ pub enum What {
         /// How long, by its own clock.
         latency: Latency,
     },
-    /// It was told that another has fallen silent.
-    Suspected {
+    /// It was told something about the others of its group.
+    Noticed {
         /// In which group.
         group: GroupName,
-        /// Whom.
-        member: UserName,
+        /// Who is told.
+        member: MemberId,
+        /// What.
+        notice: Noticed,
     },
     /// Its process is stopped until then.
     Stopped(Instant),
     /// From now on something is wrong on these links, each one way, and on no others. (It is of no host.)
     Disturbed(BTreeSet<(HostId, HostId)>),
+    /// It was told to end, or is not taken in by its tracker any more, and leaves its groups first.
+    Ending,
     /// It asked to leave a group.
     Leaving {
         /// Which.
@@ -168,6 +172,19 @@ pub enum What {
         /// Whether the others are known to have its last messages.
         clean: bool,
     },
+}
+
+/// What a member is told about the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noticed {
+    /// This one has fallen silent.
+    Suspected(UserName),
+    /// This one is back.
+    Back(UserName),
+    /// Nobody else can be reached.
+    Alone,
+    /// The group waits for this one.
+    WaitingFor(UserName),
 }
 
 /// A message as it was delivered.
@@ -291,12 +308,13 @@ impl Roster {
             What::Clock(_)
             | What::Started { .. }
             | What::Measured { .. }
+            | What::Noticed { .. }
+            | What::Ending
             | What::Remembers { .. }
             | What::Stopped(_)
             | What::Disturbed(_)
             | What::Told { .. }
             | What::Gap { .. }
-            | What::Suspected { .. }
             | What::Said { .. }
             | What::Promised { .. }
             | What::Heard { .. }

@@ -17,7 +17,7 @@ use decury_node::session::record::Place;
 use decury_node::session::{self, Config, Ending, Event, Kept, Notice, Record, Request, Session, Task};
 
 use super::checks::Violation;
-use super::history::{Delivery, What};
+use super::history::{Delivery, Noticed, What};
 use super::host::{Boot, Command, Desk, Disk, Gauge, Program, Starter};
 use super::world::known;
 
@@ -164,7 +164,7 @@ impl SessionHost {
                 self.record_leaving(group, desk);
             }
             match line {
-                Line::Quit => self.told_to_end = Some(desk.now),
+                Line::Quit => self.end(desk),
                 line => {
                     self.unanswered.insert(self.lines, line);
                 }
@@ -172,6 +172,11 @@ impl SessionHost {
             self.session.submit(desk.now, Request { re: Some(self.lines), command });
             self.hear(desk);
         }
+    }
+
+    fn end(&mut self, desk: &mut Desk<'_>) {
+        self.told_to_end = Some(desk.now);
+        desk.record(What::Ending);
     }
 
     fn record_leaving(&mut self, group: GroupName, desk: &mut Desk<'_>) {
@@ -252,7 +257,8 @@ impl SessionHost {
                 desk.record(What::Heard { from, id, payload });
             }
             Event::Receipt { id, .. } => desk.record(What::Confirmed { id }),
-            Event::Ready { .. } | Event::Refused { .. } | Event::Bye { .. } => {}
+            Event::Refused { .. } => desk.record(What::Ending),
+            Event::Ready { .. } | Event::Bye { .. } => {}
         }
     }
 
@@ -263,13 +269,22 @@ impl SessionHost {
                     wish.in_haste = true;
                 }
             }
-            Notice::PeerSuspected { group, user: member } => desk.record(What::Suspected { group, member }),
             Notice::HistoryGap { group } => {
                 if let Some((member, _)) = self.wishes.get(&group).and_then(|wish| wish.member) {
                     desk.record(What::Gap { group, member });
                 }
             }
+            Notice::PeerSuspected { group, user } => self.noticed(group, Noticed::Suspected(user), desk),
+            Notice::PeerBack { group, user } => self.noticed(group, Noticed::Back(user), desk),
+            Notice::Alone { group } => self.noticed(group, Noticed::Alone, desk),
+            Notice::WaitingFor { group, user } => self.noticed(group, Noticed::WaitingFor(user), desk),
             _ => {}
+        }
+    }
+
+    fn noticed(&self, group: GroupName, notice: Noticed, desk: &mut Desk<'_>) {
+        if let Some((member, _)) = self.wishes.get(&group).and_then(|wish| wish.member) {
+            desk.record(What::Noticed { group, member, notice });
         }
     }
 
@@ -403,7 +418,7 @@ impl Program for SessionHost {
                     self.type_line(Line::Quit);
                 } else {
                     // Ctrl-C.
-                    self.told_to_end = Some(desk.now);
+                    self.end(desk);
                     self.session.quit(desk.now);
                 }
             }

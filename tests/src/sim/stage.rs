@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use decury_common::base::id::{GroupName, MessageId, UserName, ViewId};
 use decury_common::base::limits::{STORE_MESSAGES, SUSPECT_AFTER};
+use decury_common::base::time::Instant;
 use decury_common::endpoint::{Reached, ViewInfo};
 use decury_common::order::OrderKind;
 
 use super::endpoint;
-use super::history::{Delivery, Stay, What};
+use super::history::{Delivery, Noticed, Record, Stay, What};
 use super::host::{Habits, HostId};
 use super::network::{Effect, Fault, FrameFilter, Hosts, Rule, RuleId};
 use super::run::{CONVERGE_WITHIN, DELIVER_WITHIN};
@@ -318,7 +319,9 @@ impl Stage {
     /// How often anybody was told that somebody else has fallen silent.
     pub fn suspicions(&self) -> usize {
         let records = self.world.history.records().iter();
-        records.filter(|record| matches!(record.what, What::Suspected { .. })).count()
+        records
+            .filter(|record| matches!(record.what, What::Noticed { notice: Noticed::Suspected(_), .. }))
+            .count()
     }
 
     fn delivered(&self, host: HostId) -> impl Iterator<Item = &Delivery> {
@@ -327,6 +330,25 @@ impl Stage {
             What::Delivered { delivery, .. } => Some(delivery),
             _ => None,
         })
+    }
+
+    /// When a host delivered what it had said itself.
+    pub fn own_deliveries(&self, host: HostId) -> Vec<Instant> {
+        let own = |record: &&Record| match &record.what {
+            What::Delivered { member, delivery, .. } => record.host == host && delivery.id.sender == *member,
+            _ => false,
+        };
+        self.world.history.records().iter().filter(own).map(|record| record.at).collect()
+    }
+
+    /// What a host was told about the others, in order.
+    pub fn noticed(&self, host: HostId) -> Vec<Noticed> {
+        let records = self.world.history.records().iter().filter(|record| record.host == host);
+        let notices = records.filter_map(|record| match record.what {
+            What::Noticed { notice, .. } => Some(notice),
+            _ => None,
+        });
+        notices.collect()
     }
 
     /// How a host's stay ended: `Some(true)` if it left cleanly.

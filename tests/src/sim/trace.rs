@@ -147,8 +147,9 @@ impl Trace {
                     format_args!("{host} measures {time:?} of {id}, give or take {error:?}"),
                 );
             }
-            What::Suspected { group, member } => {
-                self.line(record.at, format_args!("{host} suspects {member} in {group}"));
+            What::Ending => self.line(record.at, format_args!("{host} is about to end")),
+            What::Noticed { group, notice, .. } => {
+                self.line(record.at, format_args!("{host} is told of {group}: {notice:?}"));
             }
             What::Stopped(_) | What::Disturbed(_) => {}
             What::Leaving { group, .. } => self.line(record.at, format_args!("{host} leaves {group}")),

@@ -15,12 +15,6 @@ fn texts(node: &Node, from: &str) -> Vec<String> {
     })
 }
 
-fn is_suspected(node: &Node, name: &str) -> bool {
-    node.until("what it has said", |said| {
-        Some(said.lines.iter().any(|event| event["kind"] == "peer_suspected" && event["user"] == name))
-    })
-}
-
 /// A sender of very many lines is killed amid them, while the others talk too.
 fn killed_in_mid_stream(order: &str) {
     const LINES: u64 = 200_000;
@@ -37,8 +31,10 @@ fn killed_in_mid_stream(order: &str) {
         assert_eq!((&view["cause"], &view["left"]), (&"suspected".into(), &["cid"][..].into()));
         texts(node, "cid")
     });
-    // The other one may have heard of the new view before it became suspicious itself.
-    assert!([&ann, &bob].iter().any(|node| is_suspected(node, "cid")), "nobody says that cid is silent");
+    // Also by the one that hears of the new view before it becomes suspicious itself.
+    for node in [&ann, &bob] {
+        assert_eq!(node.notice("peer_suspected")["user"], "cid");
+    }
     assert_eq!(heard[0], heard[1], "the survivors differ");
     let count = heard[0].len() as u64;
     assert!(count < LINES, "it was killed too late");
@@ -177,6 +173,7 @@ fn a_node_that_was_frozen_beyond_suspicion_is_in_one_view_with_the_others_again(
     cid.signal("STOP");
     for node in [&ann, &bob] {
         node.sees("lobby", &["ann", "bob"]);
+        assert_eq!(node.notice("peer_suspected")["user"], "cid");
     }
     ann.types("while you were away");
     bob.hears("lobby", "ann", "while you were away");
@@ -189,10 +186,38 @@ fn a_node_that_was_frozen_beyond_suspicion_is_in_one_view_with_the_others_again(
         node.event(what, merged)["view"].clone()
     });
     assert!(views.iter().all(|view| *view == views[0]), "{views:?}");
+    for node in [&ann, &bob] {
+        assert_eq!(node.notice("peer_back")["user"], "cid");
+    }
     cid.types("back");
     ann.types("good");
     for node in [&ann, &bob, &cid] {
         node.hears("lobby", "cid", "back");
         node.hears("lobby", "ann", "good");
+    }
+}
+
+#[test]
+fn a_group_that_waits_for_a_stopped_member_says_for_whom_and_goes_on_when_it_wakes() {
+    let world = World::new();
+    let tracker = world.tracker();
+    let arguments =
+        ["--ui", "json", "--tracker", &tracker.address, "--join", "lobby:total", "--suspect-after", "30s"];
+    let [mut ann, bob, cid] = ["ann", "bob", "cid"].map(|name| world.start(name, &arguments));
+    for node in [&ann, &bob, &cid] {
+        node.sees("lobby", &["ann", "bob", "cid"]);
+    }
+    cid.signal("STOP");
+    ann.types("cid?");
+    for node in [&ann, &bob] {
+        assert_eq!(node.notice("waiting_for")["user"], "cid");
+    }
+    cid.signal("CONT");
+    for node in [&ann, &bob, &cid] {
+        node.hears("lobby", "ann", "cid?");
+        let suspicions = node.until("its notices", |said| {
+            Some(said.lines.iter().filter(|event| event["kind"] == "peer_suspected").count())
+        });
+        assert_eq!(suspicions, 0, "{} suspected somebody", node.name);
     }
 }

@@ -7,6 +7,7 @@ mod latency;
 mod load;
 mod merge;
 mod messages;
+mod notices;
 mod reach;
 mod safe;
 mod total;

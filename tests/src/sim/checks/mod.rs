@@ -9,6 +9,7 @@ mod latency;
 mod lines;
 mod merges;
 mod newcomers;
+mod notices;
 mod own;
 mod private;
 mod reach;
@@ -77,10 +78,11 @@ pub(crate) struct Checks {
     latency: latency::Latencies,
     merges: merges::Merges,
     reach: reach::Reach,
+    notices: notices::Notices,
 }
 
 impl Checks {
-    fn all(&mut self) -> [&mut dyn Check; 14] {
+    fn all(&mut self) -> [&mut dyn Check; 15] {
         [
             &mut self.creation,
             &mut self.views,
@@ -96,6 +98,7 @@ impl Checks {
             &mut self.latency,
             &mut self.merges,
             &mut self.reach,
+            &mut self.notices,
         ]
     }
 

@@ -12,7 +12,7 @@ use decury_common::base::time::Instant;
 use decury_common::endpoint::ViewInfo;
 
 use super::{Check, Verdict};
-use crate::sim::history::{Record, Roster, Seat, Stay, What};
+use crate::sim::history::{Noticed, Record, Roster, Seat, Stay, What};
 use crate::sim::host::HostId;
 
 #[derive(Clone, Debug, Default)]
@@ -107,12 +107,8 @@ impl Check for Reach {
             What::Stopped(until) => _ = self.runs_since.insert(record.host, *until),
             What::Killed => _ = self.runs_since.remove(&record.host),
             What::View { member, view, .. } => self.view(record.at, *member, view),
-            What::Suspected { group, member: peer } => {
-                let is_here = |seat: &Seat| seat.host == record.host && seat.group == *group;
-                let mut seats = before.seats().filter(|(_, seat)| is_here(seat) && view_of(seat).is_some());
-                if let Some((member, _)) = seats.next() {
-                    return self.suspects(record.at, member, *peer, before);
-                }
+            What::Noticed { member, notice: Noticed::Suspected(peer), .. } => {
+                return self.suspects(record.at, *member, *peer, before);
             }
             _ => {}
         }

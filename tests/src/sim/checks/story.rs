@@ -1,15 +1,17 @@
 //! Histories written by hand, to see that each check bites.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use decury_common::base::id::{GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
+use decury_common::base::limits::MEMBERS_MAX;
 use decury_common::base::time::Instant;
 use decury_common::endpoint::{Latency, VectorClock, ViewInfo};
 use decury_common::order::OrderKind;
 
 use super::Violation;
-use crate::sim::history::{Delivery, History, Stay, What};
+use crate::sim::history::{Delivery, History, Noticed, Stay, What};
 use crate::sim::host::HostId;
 
 /// How long a step takes.
@@ -24,6 +26,8 @@ pub(super) struct Story {
     /// Whether what is delivered is marked, if it is said at all.
     uniform: Option<bool>,
     history: History,
+    /// Who was told of whose silence, and not of the return; `None`: nobody is told anything.
+    silent: Option<BTreeSet<(usize, usize)>>,
 }
 
 fn group() -> GroupName {
@@ -78,7 +82,19 @@ impl Delivery {
 impl Story {
     pub(super) fn new(order: OrderKind) -> Story {
         let uniform = (order == OrderKind::Safe).then_some(true);
-        Story { now: Instant::ZERO, tick: TICK, order, uniform, history: History::default() }
+        Story {
+            now: Instant::ZERO,
+            tick: TICK,
+            order,
+            uniform,
+            history: History::default(),
+            silent: Some(BTreeSet::new()),
+        }
+    }
+
+    /// From now on nobody is told of anybody's silence, but as the story says.
+    pub(super) fn keeps_quiet(&mut self) {
+        self.silent = None;
     }
 
     /// A causal group in its first view.
@@ -107,8 +123,33 @@ impl Story {
     }
 
     fn installs(&mut self, host: usize, number: u64, hosts: &[usize], first: bool) {
+        self.tell_of_silence(host, hosts);
         let view = ViewInfo { order: self.order, ..info(number, hosts) };
         self.tell(host, What::View { group: group(), member: member(host), view, first });
+    }
+
+    /// Whoever is not in the next view of these is said to be silent, and whoever was and is in it, to be back.
+    fn tell_of_silence(&mut self, host: usize, hosts: &[usize]) {
+        let Some(silent) = self.silent.clone() else { return };
+        let former = match self.history.roster().seat(member(host)).map(|seat| &seat.stay) {
+            Some(Stay::In(view)) => view.members.clone(),
+            _ => Vec::new(),
+        };
+        for other in (0..MEMBERS_MAX).filter(|other| *other != host) {
+            let was_told = silent.contains(&(host, other));
+            let notice = match hosts.contains(&other) {
+                false if !was_told && former.iter().any(|(id, _)| *id == member(other)) => {
+                    Noticed::Suspected(name(other))
+                }
+                true if was_told => Noticed::Back(name(other)),
+                _ => continue,
+            };
+            match notice {
+                Noticed::Back(_) => _ = self.silent.as_mut().map(|silent| silent.remove(&(host, other))),
+                _ => _ = self.silent.as_mut().map(|silent| silent.insert((host, other))),
+            }
+            self.tell(host, What::Noticed { group: group(), member: member(host), notice });
+        }
     }
 
     /// `host` alone installs the view of these hosts, and with it, at the same instant, delivers the first messages of
@@ -175,7 +216,8 @@ impl Story {
     }
 
     pub(super) fn suspects(&mut self, host: usize, peer: usize) {
-        self.tell(host, What::Suspected { group: group(), member: name(peer) });
+        let notice = Noticed::Suspected(name(peer));
+        self.tell(host, What::Noticed { group: group(), member: member(host), notice });
     }
 
     pub(super) fn kill(&mut self, host: usize) {

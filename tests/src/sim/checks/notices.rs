@@ -1,0 +1,217 @@
+//! Notices: who leaves a view without having wished to was said to be silent before, to everybody who sees it; who was
+//! said to be silent and is in the view in the end was said to be back; and nothing is said that cannot be true, or twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use decury_common::base::id::{MemberId, UserName};
+use decury_common::endpoint::ViewInfo;
+
+use super::{Check, Verdict};
+use crate::sim::history::{Noticed, Record, Roster, Stay, What};
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Notices {
+    /// Whom each member was told to be silent, and not to be back.
+    silent: BTreeMap<MemberId, BTreeSet<UserName>>,
+    /// Who was told to be alone in its current view.
+    alone: BTreeSet<MemberId>,
+    /// Who has ever wished to leave, or has left.
+    leavers: BTreeSet<MemberId>,
+    /// Who has left a view untold and lives: it must have left the group by itself, which a session may do, and says so
+    /// soon.
+    owed: BTreeMap<MemberId, String>,
+}
+
+fn current(roster: &Roster, member: MemberId) -> Option<&ViewInfo> {
+    match &roster.seat(member)?.stay {
+        Stay::In(view) => Some(view),
+        _ => None,
+    }
+}
+
+fn name(view: &ViewInfo, member: MemberId) -> Option<UserName> {
+    view.members.iter().find(|(id, _)| *id == member).map(|&(_, name)| name)
+}
+
+impl Notices {
+    fn noticed(&mut self, member: MemberId, notice: Noticed, view: &ViewInfo) -> Verdict {
+        let silent = self.silent.entry(member).or_default();
+        let among = |user: UserName| view.members.iter().any(|&(_, name)| name == user);
+        let is_me = |user: UserName| name(view, member) == Some(user);
+        match notice {
+            Noticed::Suspected(user) if !among(user) || is_me(user) => {
+                Err(format!("{member} is told that {user} is silent, who is not another member"))
+            }
+            Noticed::Suspected(user) if !silent.insert(user) => {
+                Err(format!("{member} is told twice that {user} is silent"))
+            }
+            Noticed::Back(user) if !silent.remove(&user) => {
+                Err(format!("{member} is told that {user} is back, who was not silent"))
+            }
+            Noticed::Alone if view.members.len() > 1 => {
+                Err(format!("{member} is told to be alone, in a view of {}", view.members.len()))
+            }
+            Noticed::Alone if !self.alone.insert(member) => {
+                Err(format!("{member} is told twice to be alone"))
+            }
+            Noticed::WaitingFor(user) if is_me(user) => Err(format!("{member} is told to wait for itself")),
+            _ => Ok(()),
+        }
+    }
+
+    fn installs(&mut self, member: MemberId, view: &ViewInfo, before: &Roster) -> Verdict {
+        let Some(former) = current(before, member) else { return Ok(()) };
+        self.alone.remove(&member);
+        let stays = |user: UserName| view.members.iter().any(|&(_, name)| name == user);
+        let silent = self.silent.get(&member);
+        let told = |user: &UserName| silent.is_some_and(|silent| silent.contains(user));
+        let gone = former.members.iter().filter(|(id, user)| !stays(*user) && !self.leavers.contains(id));
+        for (id, user) in gone.filter(|(_, user)| !told(user)) {
+            let what = format!("{member} was not told that {user} is silent, who is not in {}", view.id);
+            if before.seat(*id).is_none_or(|seat| seat.stay == Stay::Over) {
+                return Err(what);
+            }
+            self.owed.insert(*id, what);
+        }
+        Ok(())
+    }
+}
+
+impl Check for Notices {
+    fn promise(&self) -> &'static str {
+        "notices"
+    }
+
+    fn observe(&mut self, record: &Record, before: &Roster) -> Verdict {
+        match &record.what {
+            What::Leaving { member, .. } => _ = self.leavers.insert(*member),
+            What::Ending => {
+                let there = before.seats().filter(|(_, seat)| seat.host == record.host);
+                self.leavers.extend(there.map(|(member, _)| member));
+            }
+            What::Left { member, .. } => {
+                self.leavers.insert(*member);
+                self.owed.remove(member);
+            }
+            What::Killed => {
+                self.owed
+                    .retain(|member, _| before.seat(*member).is_some_and(|seat| seat.host != record.host));
+            }
+            What::Noticed { member, notice, .. } => {
+                if let Some(view) = current(before, *member) {
+                    return self.noticed(*member, *notice, view);
+                }
+            }
+            What::View { member, view: new, first: false, .. } => {
+                return self.installs(*member, new, before);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, roster: &Roster) -> Verdict {
+        if let Some((_, what)) = self.owed.pop_first() {
+            return Err(what);
+        }
+        for (&member, silent) in &self.silent {
+            let Some(view) = current(roster, member) else { continue };
+            if let Some((_, user)) = view.members.iter().find(|(_, user)| silent.contains(user)) {
+                return Err(format!("{member} was told that {user} is silent, and never that it is back"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::checks::story::{Story, member};
+
+    const PROMISE: &str = "notices";
+
+    fn user(host: usize) -> UserName {
+        format!("n{host}").parse().unwrap()
+    }
+
+    /// A group in its first view, whose members are told only what a test says.
+    fn quiet(hosts: &[usize]) -> Story {
+        let mut story = Story::with_view(1, hosts);
+        story.keeps_quiet();
+        story
+    }
+
+    fn notice(story: &mut Story, host: usize, notice: Noticed) {
+        story.tell(host, What::Noticed { group: "g".parse().unwrap(), member: member(host), notice });
+    }
+
+    #[test]
+    fn silence_told_before_the_view_and_the_return_told_are_fine() {
+        let mut story = quiet(&[0, 1]);
+        for host in [0, 1] {
+            notice(&mut story, host, Noticed::WaitingFor(user(1 - host)));
+            notice(&mut story, host, Noticed::Suspected(user(1 - host)));
+            story.view(2 + host as u64, &[host]);
+            notice(&mut story, host, Noticed::Alone);
+            notice(&mut story, host, Noticed::Back(user(1 - host)));
+        }
+        story.view(4, &[0, 1]);
+        story.end();
+        story.holds();
+    }
+
+    #[test]
+    fn a_leaver_goes_without_a_notice() {
+        let mut story = quiet(&[0, 1]);
+        story.leave(1);
+        story.view(2, &[0]);
+        story.holds();
+    }
+
+    #[test]
+    fn a_member_that_leaves_unasked_goes_without_a_notice_and_one_that_does_not_leave_is_seen() {
+        for leaves in [true, false] {
+            let mut story = quiet(&[0, 1]);
+            story.view(2, &[0]);
+            if leaves {
+                story.left(1);
+            }
+            story.end();
+            if leaves { story.holds() } else { story.breaks(PROMISE) }
+        }
+    }
+
+    #[test]
+    fn a_member_that_vanishes_untold_is_seen() {
+        let mut story = quiet(&[0, 1, 2]);
+        story.kill(2);
+        notice(&mut story, 0, Noticed::Suspected(user(1)));
+        story.view(2, &[0, 1]);
+        story.breaks(PROMISE);
+    }
+
+    #[test]
+    fn a_return_that_is_not_told_is_seen() {
+        let mut story = quiet(&[0, 1]);
+        notice(&mut story, 0, Noticed::Suspected(user(1)));
+        story.end();
+        story.breaks(PROMISE);
+    }
+
+    #[test]
+    fn what_cannot_be_true_or_was_said_before_is_seen() {
+        for wrong in [
+            &[Noticed::Suspected(user(7))][..],
+            &[Noticed::Suspected(user(0))],
+            &[Noticed::Suspected(user(1)), Noticed::Suspected(user(1))],
+            &[Noticed::Back(user(1))],
+            &[Noticed::Alone],
+            &[Noticed::WaitingFor(user(0))],
+        ] {
+            let mut story = quiet(&[0, 1]);
+            wrong.iter().for_each(|wrong| notice(&mut story, 0, *wrong));
+            story.breaks(PROMISE);
+        }
+    }
+}
