@@ -10,6 +10,7 @@ mod messages;
 mod notices;
 mod reach;
 mod safe;
+mod targets;
 mod total;
 mod weather;
 

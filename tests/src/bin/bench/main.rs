@@ -7,6 +7,7 @@ mod event;
 mod figures;
 mod library;
 mod listener;
+mod membership;
 mod options;
 mod process;
 mod programs;
@@ -19,14 +20,21 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use figures::Figures;
-use options::Args;
+use options::{Args, Measure};
 use process::Programs;
 
 /// Nothing could be measured: wrong usage, or something is missing.
 const UNABLE: u8 = 2;
 
 fn main() -> ExitCode {
-    match measure(&Args::parse()) {
+    let args = Args::parse();
+    let failed = match &args.measure {
+        Some(Measure::Membership(options)) => {
+            Programs::find().and_then(|programs| membership::measure(&programs, options)).map(|()| 0)
+        }
+        None => measure(&args),
+    };
+    match failed {
         Ok(0) => ExitCode::SUCCESS,
         Ok(failed) => {
             eprintln!("bench: {failed} runs failed");

@@ -4,18 +4,22 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use decury_common::base::limits::{MEMBERS_MAX, MESSAGE_MAX};
 use decury_common::order::OrderKind;
 use serde::Serialize;
+
+use super::membership::Membership;
 
 /// Room for a message's number and the space behind it.
 const SIZE_MIN: u64 = 16;
 
 /// Measures groups of real nodes over real sockets on this machine, and checks what they deliver.
 #[derive(Debug, Parser)]
-#[command(name = "bench")]
+#[command(name = "bench", args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) measure: Option<Measure>,
     /// How many members a group has, 2 to 10
     #[arg(long, value_delimiter = ',', default_value = "3",
         value_parser = clap::value_parser!(u64).range(2..=MEMBERS_MAX as u64))]
@@ -45,6 +49,13 @@ pub(crate) struct Args {
     /// Also write the figures to this file, one JSON object a run
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+}
+
+/// What else can be measured than messages.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Measure {
+    /// How long the group needs to agree on a new view: after a leave, a join, a crash, a cut that heals
+    Membership(Membership),
 }
 
 /// The order in which a group delivers.

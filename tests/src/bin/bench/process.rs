@@ -81,6 +81,19 @@ impl Tracker {
     }
 }
 
+/// Starts a node of this name.
+pub(crate) fn start(
+    programs: &Programs,
+    tracker: &Tracker,
+    name: &str,
+    data: &Path,
+    arguments: &[&str],
+) -> Result<(Process, ChildStdin, ChildStdout), String> {
+    let mut command = programs.command("node");
+    command.args(["--name", name, "--ui", "json", "--tracker", &tracker.address, "--bind", "127.0.0.1:0"]);
+    Process::start(command.args(arguments).arg("--data").arg(data.join(name)))
+}
+
 /// Starts a member's node, which joins the run's group at once.
 pub(crate) fn start_node(
     programs: &Programs,
@@ -89,11 +102,7 @@ pub(crate) fn start_node(
     member: usize,
     data: &Path,
 ) -> Result<(Process, ChildStdin, ChildStdout), String> {
-    let name = format!("m{member}");
-    let join = format!("bench:{}", run.order);
-    let mut command = programs.command("node");
-    command.args(["--name", &name, "--ui", "json", "--tracker", &tracker.address, "--join", &join]);
-    Process::start(command.args(["--bind", "127.0.0.1:0", "--data"]).arg(data.join(name)))
+    start(programs, tracker, &format!("m{member}"), data, &["--join", &format!("bench:{}", run.order)])
 }
 
 /// A running program. It is killed when it goes out of scope.
