@@ -89,7 +89,8 @@ impl World {
         self.start_as(shell, name, name, arguments)
     }
 
-    fn start_as(&self, mut command: Command, data: &str, name: &str, arguments: &[&str]) -> Node {
+    /// One that this command starts, given the node's arguments.
+    pub(crate) fn start_as(&self, mut command: Command, data: &str, name: &str, arguments: &[&str]) -> Node {
         let directory = if data == ":memory:" { PathBuf::from(data) } else { self.data(data) };
         command.args(["--name", name, "--data"]).arg(directory);
         for (option, value) in [("--bind", "127.0.0.1:0"), ("--suspect-after", "1s")] {
@@ -117,7 +118,7 @@ impl World {
         nodes
     }
 
-    fn spawn(&self, label: &str, command: &mut Command) -> Process {
+    pub(crate) fn spawn(&self, label: &str, command: &mut Command) -> Process {
         let process = Process::spawn(label, command);
         self.records.borrow_mut().push(process.record());
         process

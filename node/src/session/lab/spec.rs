@@ -74,7 +74,7 @@ impl Spec {
     }
 
     /// What happens to them, but for duplication: copies are made of what all rules have delayed.
-    pub(super) fn faults(&self) -> impl Iterator<Item = Fault> + use<> {
+    pub fn faults(&self) -> impl Iterator<Item = Fault> + use<> {
         let Spec { cut, loss, delay, jitter, .. } = *self;
         let cut = cut.then_some(Fault::Cut);
         let delayed = !(delay + jitter).is_zero();
@@ -83,7 +83,7 @@ impl Spec {
     }
 
     /// Whether some come twice.
-    pub(super) fn duplication(&self) -> Option<Fault> {
+    pub fn duplication(&self) -> Option<Fault> {
         self.dup.of(|ratio| Fault::Duplicate(ratio, COPY_WITHIN))
     }
 
