@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use decury_common::edge::{Driver, NoEntropy, random_u64, reachable_at};
+use decury_common::edge::{Driver, reachable_at};
 use decury_common::machine::StreamMachine as _;
 use thiserror::Error;
 
@@ -53,9 +53,6 @@ pub enum StartError {
     /// The system refuses something else.
     #[error("cannot start the tracker: {0}")]
     System(#[from] io::Error),
-    /// No seed.
-    #[error(transparent)]
-    Entropy(#[from] NoEntropy),
 }
 
 /// A tracker that listens, and serves while it is [run](Tracker::run).
@@ -70,7 +67,7 @@ impl Tracker {
     /// Listens.
     pub fn bind(options: Options) -> Result<Tracker, StartError> {
         let Options { listen, heartbeat, lease } = options;
-        let server = Server::new(Config { heartbeat, lease, seed: random_u64()? });
+        let server = Server::new(Config { heartbeat, lease });
         let mut driver = Driver::new()?;
         let address = driver.listen(listen).map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => StartError::InUse(listen),

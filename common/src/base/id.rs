@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use super::limits::NAME_MAX;
+use crate::order::OrderKind;
 
 /// Why a name was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -118,9 +119,23 @@ pub struct MemberId {
     pub join: u32,
 }
 
-/// A group's creation: a random number drawn when it is created. (A name alone may be created twice.)
+/// A group. It follows from its name and its order ([`GroupId::of`]), so that those who create the same one on two sides
+/// that know nothing of each other are in one group as soon as they meet.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GroupId(pub u64);
+
+impl GroupId {
+    /// The group of this name and order. (FNV-1a, then the finish of SplitMix so that every byte counts everywhere.)
+    pub fn of(name: GroupName, order: OrderKind) -> GroupId {
+        let bytes = name.as_str().bytes().chain([b' ']).chain(order.as_str().bytes());
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        GroupId(hash ^ (hash >> 31))
+    }
+}
 
 /// A view, and the attempt that installed it: the same identity. Views of one member rise.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -222,6 +237,16 @@ mod tests {
         for bad in ["", "a b", "a/b", "é", &"x".repeat(NAME_MAX + 1)] {
             assert_eq!(bad.parse::<UserName>(), Err(BadName));
         }
+    }
+
+    #[test]
+    fn a_group_is_the_same_wherever_it_is_created_and_another_one_with_another_order() {
+        let of = |name: &str, order| GroupId::of(name.parse().unwrap(), order);
+        assert_eq!(of("lobby", OrderKind::Causal), GroupId(0xc775_5d86_2a92_c71e));
+        let all = ["lobby", "lobbz", "lobby.total"].map(|name| of(name, OrderKind::Causal));
+        let others = ["lobby", "lobbz", "lobby.total"].map(|name| of(name, OrderKind::Total));
+        let distinct: std::collections::BTreeSet<_> = all.into_iter().chain(others).collect();
+        assert_eq!(distinct.len(), 6);
     }
 
     #[test]

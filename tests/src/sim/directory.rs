@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use decury_common::base::id::{GroupId, GroupName, Incarnation};
-use decury_common::base::rng::Rng;
 use decury_common::base::time::Instant;
 use decury_common::order::OrderKind;
 use decury_common::wire::membership::Addresses;
@@ -17,7 +16,6 @@ const LEASE: Duration = Duration::from_secs(15);
 /// Who is in which group, as far as they have said so lately.
 #[derive(Clone, Debug)]
 pub struct Directory {
-    rng: Rng,
     /// It answers nobody.
     down: bool,
     groups: BTreeMap<GroupName, Listing>,
@@ -49,8 +47,8 @@ pub struct Answer {
 
 impl Directory {
     /// An empty directory.
-    pub(crate) fn new(rng: Rng) -> Directory {
-        Directory { rng, down: false, groups: BTreeMap::new() }
+    pub(crate) fn new() -> Directory {
+        Directory { down: false, groups: BTreeMap::new() }
     }
 
     /// From now on it answers, or answers nobody.
@@ -69,8 +67,7 @@ impl Directory {
         if self.down {
             return None;
         }
-        let rng = &mut self.rng;
-        let fresh = || Listing { id: GroupId(rng.bits()), order, leases: BTreeMap::new() };
+        let fresh = || Listing { id: GroupId::of(group, order), order, leases: BTreeMap::new() };
         let listing = self.groups.entry(group).or_insert_with(fresh);
         listing.leases.retain(|_, lease| now < lease.until);
         let others = listing.leases.iter().filter(|(incarnation, _)| **incarnation != who.0);
@@ -96,7 +93,7 @@ mod tests {
 
     #[test]
     fn an_entry_lasts_as_long_as_it_is_renewed() {
-        let mut directory = Directory::new(Rng::from_seed(1));
+        let mut directory = Directory::new();
         let group = "g".parse().unwrap();
         let [a, b] = [(Incarnation(1), HostId(0)), (Incarnation(2), HostId(1))];
         let seconds = |s: u64| Instant::from_micros(s * 1_000_000);

@@ -14,8 +14,8 @@ const LEASE: Duration = Duration::from_secs(15);
 
 /// Starts trackers.
 pub fn starter() -> Starter {
-    Rc::new(|boot| {
-        let config = Config { heartbeat: HEARTBEAT, lease: LEASE, seed: boot.seed };
+    Rc::new(|_| {
+        let config = Config { heartbeat: HEARTBEAT, lease: LEASE };
         Box::new(TrackerHost { server: Server::new(config) })
     })
 }

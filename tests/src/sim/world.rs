@@ -105,7 +105,7 @@ impl World {
             ends: Vec::new(),
             traps: Vec::new(),
             disturbed: BTreeSet::new(),
-            directory: Directory::new(rng.fork()),
+            directory: Directory::new(),
             history: History::default(),
             rng,
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use decury_common::base::id::{GroupId, GroupName};
+use decury_common::base::id::GroupName;
 use decury_common::order::OrderKind;
 use decury_common::wire::figures::Figures;
 use decury_common::wire::tracker::{Answer, GroupReport, Notice, Refusal, SignIn};
@@ -34,8 +34,6 @@ pub enum Action {
         group: GroupName,
         /// The order to create it with; causal when missing.
         order: Option<OrderKind>,
-        /// The identity it gets if it is created: drawn by the server.
-        fresh: GroupId,
     },
     /// A node is out of a group.
     Leave {

@@ -61,11 +61,6 @@ impl Group {
         self.places.len() >= CONTACTS_MAX
     }
 
-    /// How many go together in it, at most: what decides between two groups of one name.
-    pub(super) fn size(&self) -> usize {
-        self.places.values().map(|view| view.len()).fold(self.places.len(), usize::max)
-    }
-
     /// Those with a place.
     pub(super) fn names(&self) -> impl Iterator<Item = UserName> {
         self.places.keys().copied()

@@ -83,7 +83,7 @@ impl Directory {
         match action {
             Action::SignIn(_) => Outcome::of(Err(Refusal::AlreadySignedIn)),
             Action::Report(report) => self.report(name, report),
-            Action::Join { group, order, fresh } => self.join(name, group, order, fresh),
+            Action::Join { group, order } => self.join(name, group, order),
             Action::Leave { group } => self.leave(name, group),
             Action::Run { figures, at_us } => self.run(name, figures, at_us),
             Action::Disconnect => self.disconnect(name),
@@ -181,18 +181,12 @@ impl Directory {
         outcome
     }
 
-    fn join(
-        &mut self,
-        name: UserName,
-        group: GroupName,
-        order: Option<OrderKind>,
-        fresh: GroupId,
-    ) -> Outcome {
+    fn join(&mut self, name: UserName, group: GroupName, order: Option<OrderKind>) -> Outcome {
         let created = !self.groups.contains_key(&group);
         if let Err(refusal) = self.may_join(name, group) {
             return Outcome::of(Err(refusal));
         }
-        let new = || Group::new(fresh, order.unwrap_or_default());
+        let new = || Group::new(GroupId::of(group, order.unwrap_or_default()), order.unwrap_or_default());
         let known = self.groups.entry(group).or_insert_with(new);
         let (id, kept) = (known.id, known.order);
         let newcomer = known.add(name);
@@ -244,8 +238,7 @@ impl Directory {
         if self.groups.get(&group).is_some_and(|known| known.id != id) {
             self.remove_place(name, group);
             if let Some(known) = self.groups.get(&group) {
-                let (ours, theirs) = (known.size(), members.len().max(1));
-                if ours > theirs || (ours == theirs && known.id < id) {
+                if known.id < id {
                     let replaced = Notice::GroupReplaced { group, id: known.id };
                     notices.extend(self.users.get(&name).map(|user| (user.session, replaced)));
                     return Outcome { notices, ..Outcome::of(Ok(Answer::Done)) };

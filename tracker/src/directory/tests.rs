@@ -4,11 +4,10 @@ use decury_common::wire::tracker::Peer;
 
 use super::*;
 
-/// A directory, and a fresh identity for each group it creates.
+/// A directory.
 #[derive(Default)]
 struct World {
     directory: Directory,
-    created: u64,
 }
 
 fn user(name: &str) -> UserName {
@@ -57,9 +56,7 @@ impl World {
     }
 
     fn join_as(&mut self, session: u64, name: &str, order: Option<OrderKind>) -> Outcome {
-        self.created += 1;
-        let fresh = GroupId(self.created);
-        self.apply(session, Action::Join { group: group(name), order, fresh })
+        self.apply(session, Action::Join { group: group(name), order })
     }
 
     fn join(&mut self, session: u64, name: &str) -> Result<Joined, Refusal> {
@@ -297,25 +294,16 @@ fn a_reporter_is_told_of_those_whom_its_view_lacks() {
 }
 
 #[test]
-fn of_two_groups_of_one_name_the_larger_keeps_it() {
-    let mut world = World::with(&["ann", "bob", "cid"]);
-    let id = world.join(3, "lobby").unwrap().id;
-    let outcome = world.report(1, "lobby", 77, &[("ann", 1), ("bob", 2)]);
-    let replaced = Notice::GroupReplaced { group: group("lobby"), id: GroupId(77) };
-    assert_eq!(outcome.notices, [(SessionId(3), replaced.clone())]);
-    assert_eq!(world.members("lobby").unwrap(), "ann", "cid has no place any more");
-    assert_eq!(world.report(3, "lobby", id.0, &[("cid", 3)]).notices, [(SessionId(3), replaced)]);
-    assert_eq!(world.join(3, "lobby").unwrap().id, GroupId(77));
-}
-
-#[test]
-fn of_two_groups_of_one_name_and_size_the_smaller_identity_keeps_it() {
-    for (first, second) in [(5, 9), (9, 5)] {
-        let mut world = World::with(&["ann", "bob"]);
-        world.report(1, "lobby", first, &[("ann", 1)]);
-        world.report(2, "lobby", second, &[("bob", 2)]);
-        let Answer::Groups { groups, .. } = world.directory.groups(None) else { panic!() };
-        assert_eq!(groups[0].id, GroupId(5));
+fn of_two_groups_of_one_name_the_smaller_identity_keeps_it_and_the_others_are_told() {
+    let replaced = Notice::GroupReplaced { group: group("lobby"), id: GroupId(5) };
+    for first in [5, 9] {
+        let mut world = World::with(&["ann", "bob", "cid"]);
+        let second = 14 - first;
+        assert_eq!(world.report(1, "lobby", first, &[("ann", 1)]).notices, []);
+        let loser = if first == 5 { 2 } else { 1 };
+        let outcome = world.report(2, "lobby", second, &[("bob", 2)]);
+        assert_eq!(outcome.notices, [(SessionId(loser), replaced.clone())]);
+        assert_eq!(world.join(3, "lobby").unwrap().id, GroupId(5));
     }
 }
 

@@ -10,8 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use decury_common::base::id::{GroupId, UserName};
-use decury_common::base::rng::Rng;
+use decury_common::base::id::UserName;
 use decury_common::base::time::Instant;
 use decury_common::machine::{StreamAction, StreamId, StreamMachine, Wakeup};
 use decury_common::wire::membership::Addresses;
@@ -31,8 +30,6 @@ pub struct Config {
     pub heartbeat: Duration,
     /// After how long a silence a client is taken for gone; several heartbeats.
     pub lease: Duration,
-    /// The seed of the groups' identities.
-    pub seed: u64,
 }
 
 /// One connection.
@@ -53,7 +50,6 @@ struct Connection {
 #[derive(Clone, Debug)]
 pub struct Server {
     config: Config,
-    rng: Rng,
     directory: Directory,
     connections: BTreeMap<StreamId, Connection>,
     checks: BTreeSet<(Instant, StreamId)>,
@@ -68,7 +64,6 @@ impl Server {
     /// A tracker that knows nobody.
     pub fn new(config: Config) -> Server {
         Server {
-            rng: Rng::from_seed(config.seed),
             config,
             directory: Directory::new(),
             connections: BTreeMap::new(),
@@ -160,10 +155,7 @@ impl Server {
             Request::Members { group } => self.directory.members_of(group),
             Request::Users { after } => Ok(self.directory.users(after)),
             Request::Report(report) => self.apply(stream, Action::Report(report)),
-            Request::Join { group, order } => {
-                let fresh = GroupId(self.rng.bits());
-                self.apply(stream, Action::Join { group, order, fresh })
-            }
+            Request::Join { group, order } => self.apply(stream, Action::Join { group, order }),
             Request::Leave { group } => self.apply(stream, Action::Leave { group }),
             Request::SignOut => self.apply(stream, Action::SignOut),
             Request::Find { user } => self.directory.find(user),

@@ -9,7 +9,7 @@ use super::*;
 const LEASE: Duration = Duration::from_secs(15);
 
 fn config() -> Config {
-    Config { heartbeat: Duration::from_secs(5), lease: LEASE, seed: 1 }
+    Config { heartbeat: Duration::from_secs(5), lease: LEASE }
 }
 
 /// A server and what its clients have got.

@@ -65,8 +65,7 @@ impl World {
     fn start(&mut self, n: u8) {
         let (heartbeat, lease) = (Duration::from_secs(5), Duration::from_secs(15));
         self.accepted += 1_000;
-        let seed = self.accepted;
-        self.trackers.insert(tracker(n), Server::new(server::Config { heartbeat, lease, seed }));
+        self.trackers.insert(tracker(n), Server::new(server::Config { heartbeat, lease }));
     }
 
     /// A tracker crashes; its connections end.
