@@ -14,6 +14,7 @@
 //! | [`wire`] | frames to bytes and back |
 //! | [`channel`] | whose datagram this is, and whether it is for this node |
 //! | [`mesh`] | who can be reached: heartbeats, round-trip times, suspicion |
+//! | [`gossip`] | who else is there, and in which groups, as nodes tell each other |
 //! | [`multicast`] | reliable multicast in one view: acknowledgements, repair, stability, windows |
 //! | [`order`] | received to delivered: in which order |
 //! | [`membership`] | views, and how they change |
@@ -94,6 +95,7 @@ pub mod channel;
 pub mod edge;
 pub mod endpoint;
 pub mod fault;
+pub mod gossip;
 pub mod group;
 pub mod machine;
 pub mod membership;

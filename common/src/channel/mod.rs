@@ -63,4 +63,9 @@ impl Channel {
     pub fn packer(&self, to: Incarnation) -> Packer {
         Packer::new(Header { from: self.me, to: Some(to), hops: 0 })
     }
+
+    /// An empty datagram for whoever is at an address.
+    pub fn packer_for_anybody(&self) -> Packer {
+        Packer::new(Header { from: self.me, to: None, hops: 0 })
+    }
 }

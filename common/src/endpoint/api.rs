@@ -1,5 +1,6 @@
 //! What goes into an [`Endpoint`](super::Endpoint) and what comes out, as data.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -49,12 +50,23 @@ pub struct Correspondent {
 pub struct JoinGroup {
     /// The group's name.
     pub name: GroupName,
-    /// The group's identity, from the tracker (or drawn at random by who creates it).
+    /// The group's identity: [`GroupId::of`] its name and order.
     pub id: GroupId,
     /// The order it is created with, if it must be created.
     pub order: OrderKind,
     /// Nodes that are said to be in it (or to be joining it, as this node is); empty: found it.
     pub contacts: Vec<(Incarnation, Addresses)>,
+}
+
+/// A group that this node, or somebody it knows, is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownGroup {
+    /// Its name.
+    pub name: GroupName,
+    /// Its order.
+    pub order: OrderKind,
+    /// Those who are in it, by name.
+    pub members: BTreeSet<UserName>,
 }
 
 /// Why a join was refused at once.

@@ -3,6 +3,7 @@
 //! [`Endpoint`] routes: a datagram's frames to the mesh and the groups they name, the mesh's findings to every group,
 //! and all that is due for one peer into as few datagrams as possible.
 
+mod acquaintances;
 mod api;
 mod conversations;
 mod relay;
@@ -16,13 +17,14 @@ pub use crate::group::{
     Cause, Event, Held, Known, MemberStatus, Number, Reached, SendError, VectorClock, ViewInfo, WaitsFor,
 };
 pub use crate::mesh::Latency;
-pub use api::{Config, Correspondent, JoinError, JoinGroup, Stats};
+pub use api::{Config, Correspondent, JoinError, JoinGroup, KnownGroup, Stats};
 
-use crate::base::id::{GroupId, GroupName, Incarnation, MemberId, MessageId, UserName};
+use crate::base::id::{GroupId, GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
 use crate::base::limits::{GROUPS_MAX, MEMBERS_MAX};
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::channel::{Channel, Opened};
+use crate::gossip::Gossip;
 use crate::group::{Group, Settings};
 use crate::machine::{Machine, Persist, Transmit, Wakeup};
 use crate::mesh::{Arrival, ClockOffset, Mesh};
@@ -41,6 +43,9 @@ pub struct Endpoint {
     config: Config,
     channel: Channel,
     mesh: Mesh,
+    gossip: Gossip,
+    /// The views that the gossip has been told of.
+    told: Vec<(GroupId, ViewId)>,
     groups: BTreeMap<GroupId, Group>,
     conversations: Conversations,
     /// What it knows of groups that it has left, in case it comes back.
@@ -68,14 +73,19 @@ impl Endpoint {
     pub fn new(config: Config, now: Instant) -> Endpoint {
         let id = MemberId { incarnation: config.incarnation, join: 0 };
         let me = Member { id, name: config.name, addresses: config.addresses.clone() };
+        let mut rng = Rng::from_seed(config.seed);
+        let gossip =
+            Gossip::new(config.incarnation, config.name, config.addresses.clone(), rng.fork().bits());
         Endpoint {
+            gossip,
+            told: Vec::new(),
             conversations: Conversations::new(me, config.suspect_after),
             channel: Channel::new(config.incarnation),
             mesh: Mesh::new(config.incarnation, config.suspect_after),
             groups: BTreeMap::new(),
             known: BTreeMap::new(),
             past: BTreeMap::new(),
-            rng: Rng::from_seed(config.seed),
+            rng,
             joins: 0,
             strays: Vec::new(),
             relay: Relay::default(),
@@ -135,6 +145,7 @@ impl Endpoint {
     /// The addresses at which others may reach this node have changed (they travel with later joins).
     pub fn set_addresses(&mut self, addresses: Addresses) {
         self.conversations.set_addresses(addresses.clone());
+        self.gossip.set_addresses(addresses.clone());
         self.config.addresses = addresses;
     }
 
@@ -170,7 +181,8 @@ impl Endpoint {
         self.conversations.accept(now, id);
     }
 
-    /// The running node of a person who is in reach: in a group with this node, or talking to it in private.
+    /// The running node of a person who is in reach: in a group with this node, talking to it in private, or known to it
+    /// otherwise.
     pub fn find(&self, name: UserName) -> Option<Correspondent> {
         let mut members = self.groups.values().filter_map(|group| group.find(&self.mesh, name));
         let member = members.next().map(|member| Correspondent {
@@ -178,7 +190,8 @@ impl Endpoint {
             incarnation: member.id.incarnation,
             addresses: member.addresses.clone(),
         });
-        member.or_else(|| self.conversations.find(&self.mesh, name))
+        let talking = || self.conversations.find(&self.mesh, name);
+        member.or_else(talking).or_else(|| self.find_friend(name))
     }
 
     /// Whether private messages of this node wait for their confirmation.
@@ -187,9 +200,10 @@ impl Endpoint {
     }
 
     /// Ends all private conversations for good: this node is about to go. The others are told with the next datagrams,
-    /// and so is who begins another.
+    /// and so is who begins another, and who else knows this node.
     pub fn close_conversations(&mut self) {
         self.conversations.close();
+        self.gossip.close(self.now);
     }
 
     /// Leaves a group once what was sent there has left; [`Event::Left`] follows, within a few seconds in any case.
@@ -335,6 +349,7 @@ impl Endpoint {
                 group.handle_mesh(now, event);
             }
             self.conversations.handle_mesh(now, event);
+            self.befriend(now, event);
         }
         for group in self.groups.values_mut() {
             if found || concerned(group) {
@@ -344,6 +359,7 @@ impl Endpoint {
                 }
             }
         }
+        self.tell_groups(now);
     }
 
     /// Routes the frames of one datagram. Gives the groups in which more than messages have come.
@@ -373,6 +389,10 @@ impl Endpoint {
                 _ => {}
             }
             if matches!(frame, Frame::Hello(_) | Frame::Ping(_) | Frame::Links(_)) {
+                continue;
+            }
+            if matches!(frame, Frame::Card(_) | Frame::Listing(_) | Frame::Acquaintance(_)) {
+                self.hear_gossip(now, from, frame);
                 continue;
             }
             let Some(section) = section else {
@@ -451,7 +471,8 @@ impl Endpoint {
         });
         let mut groups = self.groups.values_mut();
         let is_full = groups.any(|group| group.write(now, node, rtt, &mut packer));
-        let _more = is_full || self.conversations.write(now, node, &mut packer);
+        let is_full = is_full || self.conversations.write(now, node, &mut packer);
+        let _more = is_full || self.gossip.write(now, node, &mut packer);
         (!packer.is_empty()).then(|| self.transmit(to, packer))
     }
 
@@ -490,7 +511,8 @@ impl Machine for Endpoint {
         if !self.mesh.handle_heard(now, node, arrival) {
             return;
         }
-        let concerned = self.route(now, (node, arrival), frames, &datagram);
+        let mut concerned = self.route(now, (node, arrival), frames, &datagram);
+        self.look_for_members(now, &mut concerned);
         self.advance(now, |group| concerned.contains(&group.id()));
     }
 
@@ -501,6 +523,7 @@ impl Machine for Endpoint {
         let (groups, conversations) = (&self.groups, &self.conversations);
         self.mesh
             .retain(now, |node| conversations.knows(node) || groups.values().any(|group| group.knows(node)));
+        self.gossip.handle_timeout(now, |node| self.mesh.next_hop(node).is_some());
     }
 
     fn poll_persist(&mut self) -> Option<Persist> {
@@ -519,6 +542,9 @@ impl Machine for Endpoint {
             straight.frames.iter().for_each(|frame| _ = packer.push(frame));
             return Some(self.transmit(straight.to, packer));
         }
+        if let Some(transmit) = self.search(now) {
+            return Some(transmit);
+        }
         while let Some(node) = self.mesh.peer_after(self.sent_to) {
             if let Some(transmit) = self.pack(now, node) {
                 return Some(transmit);
@@ -535,6 +561,7 @@ impl Machine for Endpoint {
     fn poll_timeout(&self) -> Option<Wakeup> {
         let groups = self.groups.values().filter_map(Group::poll_timeout);
         let others = Wakeup::earliest(self.mesh.poll_timeout(), self.conversations.poll_timeout());
+        let others = Wakeup::earliest(others, self.gossip.poll_timeout());
         groups.map(Some).fold(others, Wakeup::earliest)
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::base::id::{GroupId, GroupName, Incarnation, MemberId, MessageId, UserName};
+use crate::base::id::{GroupId, GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
 use crate::base::limits::{DELIVERIES_MAX, MESSAGE_MAX};
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
@@ -122,6 +122,16 @@ impl Group {
         self.id
     }
 
+    /// Its order: as wished until it is joined.
+    pub fn order(&self) -> OrderKind {
+        self.membership.order()
+    }
+
+    /// The current view's identity; `None` while joining.
+    pub fn view_id(&self) -> Option<ViewId> {
+        self.membership.view().filter(|_| self.joined).map(|view| view.id)
+    }
+
     /// Nodes that have come to matter since the last call, and where they may be.
     pub fn take_wanted(&mut self) -> Vec<(Incarnation, Addresses)> {
         self.membership.take_wanted()
@@ -212,7 +222,13 @@ impl Group {
                 self.with_membership(now, mesh, |m, cx| m.handle_parcel(cx, from, &parcel));
             }
             Frame::ParcelAck(ack) => self.membership.handle_parcel_ack(from, &ack),
-            Frame::Hello(_) | Frame::Ping(_) | Frame::Links(_) | Frame::Section(_) => return false,
+            Frame::Hello(_)
+            | Frame::Ping(_)
+            | Frame::Links(_)
+            | Frame::Section(_)
+            | Frame::Card(_)
+            | Frame::Listing(_)
+            | Frame::Acquaintance(_) => return false,
         }
         true
     }

@@ -14,6 +14,10 @@ use crate::wire::membership::{
     Addresses, Join, Member, Message, Nack, ParcelKind, Prepare, Prior, Promise, Ready, Refusal, Refuse,
 };
 
+/// Who has not been suspected for so much longer than the suspicion time after another node of its name wished to come in
+/// is no former self of that one.
+const NAME_TAKEN_AFTER: Duration = Duration::from_secs(1);
+
 /// Why the view should change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {
@@ -28,10 +32,15 @@ struct Composition<'a> {
     participants: Vec<&'a Member>,
     members: Vec<&'a Member>,
     foreign: BTreeSet<MemberId>,
-    refused: Vec<MemberId>,
+    refused: Vec<(MemberId, Refusal)>,
 }
 
 impl<'a> Composition<'a> {
+    /// Whether another node has that name.
+    fn has_other(&self, of: &Member) -> bool {
+        self.participants.iter().any(|m| m.name == of.name && m.id.incarnation != of.id.incarnation)
+    }
+
     /// Takes somebody in, unless the list is full or has this name or node already: both are unique in a view.
     fn take(&mut self, new: &'a Member) -> bool {
         let same = |m: &&Member| m.name == new.name || m.id.incarnation == new.id.incarnation;
@@ -54,7 +63,7 @@ impl Membership {
         if let Some(leader) = over_all {
             self.ask_for_merge(cx, leader);
         }
-        self.refuse_the_eleventh(cx, &view, leads_view);
+        self.refuse_some(cx, &view, leads_view);
         if let Some(at) = self.roster.next_merge(cx.now) {
             self.check_by(at, "membership: a merge may be tried again");
         }
@@ -152,14 +161,14 @@ impl Membership {
         self.check_by(self.wish_at, "membership: repeat a wish to merge");
     }
 
-    fn refuse_the_eleventh(&mut self, cx: &Context<'_>, view: &View, leads: bool) {
+    fn refuse_some(&mut self, cx: &Context<'_>, view: &View, leads: bool) {
         if !leads || self.change.is_some() {
             return;
         }
         let refused = self.compose(cx, view).refused;
-        for member in refused {
+        for (member, reason) in refused {
             self.roster.drop_wish(member.incarnation);
-            self.post(member.incarnation, Frame::Refuse(Refuse { member, reason: Refusal::Full }));
+            self.post(member.incarnation, Frame::Refuse(Refuse { member, reason }));
         }
     }
 
@@ -168,8 +177,8 @@ impl Membership {
     fn compose<'a>(&'a self, cx: &Context<'_>, view: &'a View) -> Composition<'a> {
         let applicants: Vec<&Applicant> = self.roster.applicants(cx.now, cx.mesh).collect();
         let replaced = |member: &Member| {
-            let same = |m: &Member| m.name == member.name || m.id.incarnation == member.id.incarnation;
-            applicants.iter().any(|a| a.view.is_none() && same(&a.member))
+            let same = |a: &&Applicant| a.member.id.incarnation == member.id.incarnation;
+            applicants.iter().any(|a| a.view.is_none() && same(a))
         };
         let stays = |member: &&Member| {
             member.id == self.me.id || (self.is_present(cx, view, member.id) && !replaced(member))
@@ -197,7 +206,8 @@ impl Membership {
                 applicants.iter().find(|a| a.view == Some(other) && a.member.id.incarnation == *node)
             });
             let coming: Vec<&Member> = coming.map(|applicant| &applicant.member).collect();
-            if coming.len() < seen.members {
+            // Two people of one name cannot be in one view: who was there before is not thrown out for the other one.
+            if coming.len() < seen.members || coming.iter().any(|member| composition.has_other(member)) {
                 continue;
             }
             for member in coming {
@@ -214,13 +224,19 @@ impl Membership {
         applicants: &[&'a Applicant],
         composition: &mut Composition<'a>,
     ) {
-        for joiner in applicants.iter().filter(|a| a.view.is_none()).map(|a| &a.member) {
+        for applicant in applicants.iter().filter(|a| a.view.is_none()) {
+            let joiner = &applicant.member;
             let kept = self.roster.places_kept(cx.now, joiner.name, &composition.members);
             if self.roster.waits(cx.now, joiner.id.incarnation) {
                 continue;
             }
-            if composition.members.len() + kept >= MEMBERS_MAX {
-                composition.refused.push(joiner.id);
+            if composition.has_other(joiner) {
+                // A restarted node comes in when its former self is suspected. One that is not by then, lives.
+                if cx.now.since(applicant.since) >= self.suspect_after + NAME_TAKEN_AFTER {
+                    composition.refused.push((joiner.id, Refusal::NameTaken));
+                }
+            } else if composition.members.len() + kept >= MEMBERS_MAX {
+                composition.refused.push((joiner.id, Refusal::Full));
             } else {
                 composition.take(joiner);
             }

@@ -360,10 +360,10 @@ impl Membership {
             return;
         }
         match (refuse.reason, &self.view) {
-            (Refusal::Full, None) if self.change.is_none() => {
-                self.outcomes.push(Outcome::Refused(Refusal::Full));
+            (reason @ (Refusal::Full | Refusal::NameTaken), None) if self.change.is_none() => {
+                self.outcomes.push(Outcome::Refused(reason));
             }
-            (Refusal::Full, _) => {}
+            (Refusal::Full | Refusal::NameTaken, _) => {}
             (Refusal::NotHere, view) => {
                 let member = view.iter().flat_map(|view| &view.members).find(|m| m.id.incarnation == from);
                 self.silent.extend(member.map(|member| member.id));

@@ -47,6 +47,8 @@ pub(super) struct Applicant {
     pub(super) member: Member,
     /// The view that it comes from; `None` for a joiner.
     pub(super) view: Option<ViewId>,
+    /// When it first asked, and last.
+    pub(super) since: Instant,
     at: Instant,
 }
 
@@ -156,7 +158,9 @@ impl Roster {
     pub(super) fn handle_wish(&mut self, now: Instant, member: Member, view: Option<ViewId>) {
         let node = member.id.incarnation;
         if self.applicants.len() < CONTACTS_MAX || self.applicants.contains_key(&node) {
-            self.applicants.insert(node, Applicant { member, view, at: now });
+            let former = self.applicants.get(&node).filter(|former| former.member.id == member.id);
+            let since = former.map_or(now, |former| former.since);
+            self.applicants.insert(node, Applicant { member, view, since, at: now });
         }
     }
 

@@ -52,6 +52,8 @@ pub struct Refuse {
 pub enum Refusal {
     /// The group has ten members.
     Full,
+    /// Somebody else of that name is in it.
+    NameTaken,
     /// I am not in that group.
     NotHere,
 }

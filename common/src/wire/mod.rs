@@ -2,13 +2,14 @@
 //!
 //! A datagram is a [`Header`] and then frames, one after the other, each in postcard's encoding. A
 //! [`Frame::Section`] names the group and the view that the frames after it belong to. One file per family of
-//! frames: `mesh`, `multicast`, `order`, `membership`; `tracker` is the other protocol, over TCP, whose framing is in
+//! frames: `mesh`, `gossip`, `multicast`, `order`, `membership`; `tracker` is the other protocol, over TCP, whose framing is in
 //! `stream`.
 //!
 //! Every list that a frame can carry has its limit in its type, so that nothing is allocated on the word of a
 //! stranger; what does not decode, or leaves bytes over, is refused whole.
 
 pub mod figures;
+pub mod gossip;
 pub mod membership;
 pub mod mesh;
 pub mod multicast;
@@ -84,4 +85,10 @@ pub enum Frame<'a> {
     Parcel(membership::Parcel<'a>),
     /// Membership: which fragments of a parcel have come.
     ParcelAck(membership::ParcelAck),
+    /// Gossip: who I am.
+    Card(Box<gossip::Card>),
+    /// Gossip: a group that I am in.
+    Listing(Box<gossip::Listing>),
+    /// Gossip: somebody whom I hear.
+    Acquaintance(Box<gossip::Acquaintance>),
 }

@@ -55,6 +55,8 @@ pub enum Kind {
     Decided,
     /// [`Frame::ParcelAck`].
     ParcelAck,
+    /// [`Frame::Card`], [`Frame::Listing`], [`Frame::Acquaintance`].
+    Gossip,
     /// Any other.
     Other,
 }
@@ -87,6 +89,7 @@ impl Kind {
                 ParcelKind::Recall => Kind::Recall,
             },
             Frame::ParcelAck(_) => Kind::ParcelAck,
+            Frame::Card(_) | Frame::Listing(_) | Frame::Acquaintance(_) => Kind::Gossip,
             Frame::Section(_) => Kind::Other,
         }
     }

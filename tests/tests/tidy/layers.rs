@@ -20,7 +20,7 @@ const LAYERS: [Layers; 3] = [
             &["wire"],
             &["channel"],
             &["mesh"],
-            &["multicast"],
+            &["gossip", "multicast"],
             &["order"],
             &["membership"],
             &["group"],

@@ -1,0 +1,140 @@
+//! Who is looked for, where, and when the next card goes there.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::base::id::Incarnation;
+use crate::base::time::Instant;
+use crate::wire::membership::Addresses;
+
+/// Nodes that are looked for at a time.
+const SOUGHT_MAX: usize = 64;
+/// Addresses that a person may name.
+const NAMED_MAX: usize = 64;
+/// The first wait between two cards, which doubles
+const WAIT_FIRST: Duration = Duration::from_millis(50);
+/// up to this.
+const WAIT_LAST: Duration = Duration::from_secs(2);
+/// Who was told of is looked for so long after that.
+const TOLD_FOR: Duration = Duration::from_secs(15);
+/// Who was a friend is looked for so long after it fell silent.
+const MISSED_FOR: Duration = Duration::from_secs(3600);
+
+/// All that is looked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sought {
+    nodes: BTreeMap<Incarnation, Node>,
+    named: BTreeMap<SocketAddr, Attempts>,
+    /// The addresses that are left of an attempt.
+    left: Vec<SocketAddr>,
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    addresses: Addresses,
+    attempts: Attempts,
+    until: Instant,
+}
+
+/// When the next card is due, and how long the wait after that is.
+#[derive(Clone, Copy, Debug)]
+struct Attempts {
+    at: Instant,
+    wait: Duration,
+}
+
+impl Attempts {
+    fn new(now: Instant) -> Attempts {
+        Attempts { at: now, wait: WAIT_FIRST }
+    }
+
+    fn made(&mut self, now: Instant) {
+        self.at = now + self.wait;
+        self.wait = (self.wait * 2).min(WAIT_LAST);
+    }
+}
+
+impl Sought {
+    /// A person names an address; one that is named already is tried at once. False if there are too many.
+    pub(super) fn name(&mut self, now: Instant, address: SocketAddr) -> bool {
+        let room = self.named.len() < NAMED_MAX || self.named.contains_key(&address);
+        if room {
+            self.named.insert(address, Attempts::new(now));
+        }
+        room
+    }
+
+    /// Somebody hears this node there.
+    pub(super) fn tell(&mut self, now: Instant, node: Incarnation, addresses: &[SocketAddr]) {
+        if self.nodes.len() >= SOUGHT_MAX && !self.nodes.contains_key(&node) {
+            return;
+        }
+        let new = || Node { addresses: Addresses::new(), attempts: Attempts::new(now), until: now };
+        let sought = self.nodes.entry(node).or_insert_with(new);
+        sought.until = sought.until.max(now + TOLD_FOR);
+        for address in addresses.iter().filter(|address| is_dialable(address)) {
+            if !sought.addresses.contains(address) && sought.addresses.try_push(*address).is_ok() {
+                sought.attempts = Attempts::new(now);
+            }
+        }
+    }
+
+    /// A friend has fallen silent. If there are too many, who has been missed for longest is given up.
+    pub(super) fn miss(&mut self, now: Instant, node: Incarnation, addresses: &Addresses) {
+        if self.nodes.len() >= SOUGHT_MAX {
+            let oldest = self.nodes.iter().min_by_key(|(_, sought)| sought.until).map(|(&node, _)| node);
+            oldest.map(|node| self.nodes.remove(&node));
+        }
+        let (addresses, attempts) = (addresses.clone(), Attempts::new(now));
+        self.nodes.insert(node, Node { addresses, attempts, until: now + MISSED_FOR });
+    }
+
+    pub(super) fn forget(&mut self, node: Incarnation) {
+        self.nodes.remove(&node);
+    }
+
+    pub(super) fn tidy(&mut self, now: Instant) {
+        self.nodes.retain(|_, sought| sought.until > now);
+    }
+
+    /// The next address that is due, `mine` left out. `is_there`: whether a friend is at that address.
+    pub(super) fn poll(
+        &mut self,
+        now: Instant,
+        mine: &Addresses,
+        is_there: impl Fn(&SocketAddr) -> bool,
+    ) -> Option<SocketAddr> {
+        for (address, attempts) in self.named.iter_mut().filter(|(_, attempts)| attempts.at <= now) {
+            if is_there(address) || mine.contains(address) {
+                *attempts = Attempts { at: now + WAIT_LAST, wait: WAIT_FIRST };
+                continue;
+            }
+            attempts.made(now);
+            return Some(*address);
+        }
+        while self.left.is_empty() {
+            let sought = self.nodes.values_mut().find(|sought| sought.attempts.at <= now)?;
+            sought.attempts.made(now);
+            self.left.extend(sought.addresses.iter().filter(|address| !mine.contains(address)));
+        }
+        self.left.pop()
+    }
+
+    pub(super) fn next_at(&self) -> Option<Instant> {
+        let nodes = self.nodes.values().map(|sought| sought.attempts.at.min(sought.until));
+        nodes.chain(self.named.values().map(|attempts| attempts.at)).min()
+    }
+
+    /// Whether anybody is looked for.
+    pub(super) fn is_searching(&self) -> bool {
+        !self.nodes.is_empty() || !self.named.is_empty()
+    }
+}
+
+/// Whether a datagram to it can be meant for one node.
+fn is_dialable(address: &SocketAddr) -> bool {
+    let ip = address.ip();
+    let is_broadcast = matches!(ip, std::net::IpAddr::V4(v4) if v4.is_broadcast());
+    address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast
+}
