@@ -52,6 +52,20 @@ pub struct Args {
         default_missing_value = "127.0.0.1:7400", value_parser = address_and_port)]
     pub host: Option<SocketAddr>,
 
+    /// Use no tracker: peers find each other, by --peer, !peer or --discover
+    #[arg(long, env = "DECURY_NO_TRACKER", value_parser = FalseyValueParser::new(),
+        conflicts_with_all = ["tracker", "host"])]
+    pub no_tracker: bool,
+
+    /// Where a peer may be, as in 192.0.2.7:40715 or ann.example:40715; several times, or with commas between; through one
+    /// that answers all are found whom it knows
+    #[arg(long, env = "DECURY_PEER", value_name = "ADDR", value_delimiter = ',', value_parser = host_and_port)]
+    pub peer: Vec<String>,
+
+    /// Find peers in the local network, and be found there (by IP multicast to 239.255.68.67:7468)
+    #[arg(long, env = "DECURY_DISCOVER", value_parser = FalseyValueParser::new())]
+    pub discover: bool,
+
     /// The UDP address to talk from; port 0 picks a free one
     #[arg(long, env = "DECURY_BIND", value_name = "ADDR", default_value = "0.0.0.0:0",
         value_parser = address)]
@@ -109,12 +123,6 @@ struct Later {
     #[arg(long, hide = true, value_parser = not_in_this_version)]
     tracker_key: Option<Nothing>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = not_in_this_version)]
-    no_tracker: Option<Nothing>,
-    #[arg(long, hide = true, value_parser = not_in_this_version)]
-    peer: Option<Nothing>,
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = not_in_this_version)]
-    discover: Option<Nothing>,
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = not_in_this_version)]
     web: Option<Nothing>,
 }
 
@@ -167,16 +175,24 @@ impl FromStr for Join {
 }
 
 impl Args {
-    /// The trackers' addresses; asks the system's resolver. The error is a sentence.
+    /// The trackers' addresses, none with `--no-tracker`; asks the system's resolver. The error is a sentence.
     pub fn resolve_trackers(&self) -> Result<Vec<SocketAddr>, String> {
-        let mut all = Vec::new();
-        for tracker in &self.tracker {
-            let found = tracker.to_socket_addrs();
-            let found = found.map_err(|error| format!("the tracker {tracker} cannot be found: {error}"))?;
-            all.extend(found);
-        }
-        Ok(all)
+        if self.no_tracker { Ok(Vec::new()) } else { resolve("tracker", &self.tracker) }
     }
+
+    /// The peers' addresses, likewise.
+    pub fn resolve_peers(&self) -> Result<Vec<SocketAddr>, String> {
+        resolve("peer", &self.peer)
+    }
+}
+
+fn resolve(what: &str, names: &[String]) -> Result<Vec<SocketAddr>, String> {
+    let mut all = Vec::new();
+    for name in names {
+        let found = name.to_socket_addrs();
+        all.extend(found.map_err(|error| format!("the {what} {name} cannot be found: {error}"))?);
+    }
+    Ok(all)
 }
 
 /// Asks a person for a name until there is one; `None` at the end of the input.
@@ -307,6 +323,10 @@ mod tests {
         assert_eq!(args.suspect_after, Duration::from_millis(1500));
         let faults: Vec<String> = args.fault.iter().map(Spec::to_string).collect();
         assert_eq!(faults, ["from=ann,delay=5s", "loss=0.1", "cut"]);
+        let args = parse(&["--no-tracker", "--peer", "192.0.2.7:4000,[::1]:5", "--discover"]).unwrap();
+        assert_eq!(args.resolve_trackers(), Ok(Vec::new()));
+        assert_eq!(args.resolve_peers().unwrap(), ["192.0.2.7:4000", "[::1]:5"].map(|a| a.parse().unwrap()));
+        assert!(args.discover);
         assert_eq!(parse(&["--host"]).unwrap().host, Some("127.0.0.1:7400".parse().unwrap()));
     }
 
@@ -329,9 +349,9 @@ mod tests {
             (&["--suspect-after=-2s"], "500ms"),
             (&["--suspect-after", "1us"], "10ms to 3600s"),
             (&["--web", "127.0.0.1:1"], "not in this version"),
-            (&["--discover"], "not in this version"),
-            (&["--no-tracker"], "not in this version"),
-            (&["--peer", "127.0.0.1:1"], "not in this version"),
+            (&["--no-tracker", "--tracker", "x:1"], "cannot be used with"),
+            (&["--no-tracker", "--host"], "cannot be used with"),
+            (&["--peer", "192.0.2.7"], "HOST:PORT"),
             (&["--fault", "loss=2"], "loss= takes a fraction from 0 to 1"),
             (&["--fault", "late"], "made of from=NAME|ADDR, delay="),
             (&["--fault", "from=ann,delay=5"], "500ms"),

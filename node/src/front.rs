@@ -49,7 +49,9 @@ pub(crate) fn start(
     joins: bool,
 ) -> io::Result<Front> {
     let (interactive, colours) = (terminal::is_interactive(), terminal::has_colours());
-    let settings = Settings { interactive, colours, trackers, time: local_time::shown };
+    let seeks_peers = !args.peer.is_empty() || args.discover;
+    let time = local_time::shown;
+    let settings = Settings { interactive, colours, trackers, seeks_peers, time };
     let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     if args.ui == Ui::Line && terminal::can_edit() {
         return edited(driver, settings, stdout, data, joins);

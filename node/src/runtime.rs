@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use decury_common::base::id::{Identity, Incarnation, UserName};
 use decury_common::base::time::Instant;
-use decury_common::edge::{Driver, NoEntropy, Waker, random_u64, token};
+use decury_common::edge::{Driver, LocalNetwork, NoEntropy, Waker, random_u64, token};
 use decury_common::machine::{Machine as _, StreamMachine as _, Wakeup};
 use decury_tracker::host::{self, Hosted, StartError};
-use mio::Interest;
+use mio::{Interest, Token};
 use signal_hook::consts::signal::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use thiserror::Error;
@@ -33,6 +33,8 @@ const EVENTS_PER_TURN: usize = 1_024;
 const FLUSH_WITHIN: Duration = Duration::from_millis(300);
 /// What is left to be kept may take so long.
 const STORE_WITHIN: Duration = Duration::from_millis(400);
+/// The poll's token of the local network.
+const LOCAL_NETWORK: Token = Token(5);
 /// The store's file, in the data directory.
 const STORE: &str = "node.db";
 
@@ -48,9 +50,9 @@ pub enum RunError {
     /// The tracker inside this process.
     #[error("--host: {0}")]
     Host(#[from] StartError),
-    /// A tracker's name does not resolve.
+    /// A tracker's or a peer's name does not resolve.
     #[error("{0}")]
-    Tracker(String),
+    Name(String),
     /// The UDP socket.
     #[error("cannot bind the UDP address {0}: {1}")]
     Bind(SocketAddr, io::Error),
@@ -74,18 +76,21 @@ pub fn run(args: &Args, name: UserName) -> Result<(), RunError> {
     let hosted = args.host.map(|addr| Hosted::start(host::Options::at(addr))).transpose()?;
     let trackers = match &hosted {
         Some(hosted) => vec![hosted_at(hosted)],
-        None => args.resolve_trackers().map_err(RunError::Tracker)?,
+        None => args.resolve_trackers().map_err(RunError::Name)?,
     };
     let mut driver = Driver::new()?;
     let bound = driver.bind_udp(args.bind).map_err(|error| RunError::Bind(args.bind, error))?;
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     driver.registry().register(&mut signals, token::SIGNALS, Interest::READABLE)?;
 
+    let local = if args.discover { local_network(&driver, bound) } else { None };
     let config = Config {
         name,
         incarnation: Incarnation(random_u64()?),
         addresses: addresses::dialable(bound, &args.advertise),
         trackers: trackers.clone(),
+        peers: args.resolve_peers().map_err(RunError::Name)?,
+        discover: local.is_some(),
         suspect_after: args.suspect_after,
         seed: random_u64()?,
         faults: args.fault.clone(),
@@ -101,8 +106,28 @@ pub fn run(args: &Args, name: UserName) -> Result<(), RunError> {
     let session = Session::new(config, restored, driver.now());
     let (input, stay, quit) = (Some(input), args.stay, false);
     let stalled = false;
-    Runtime { driver, signals, session, store, first, input, output, desk, stay, quit, offer_groups, stalled }
-        .run()
+    let runtime = Runtime {
+        driver,
+        signals,
+        local,
+        session,
+        store,
+        first,
+        input,
+        output,
+        desk,
+        stay,
+        quit,
+        offer_groups,
+        stalled,
+    };
+    runtime.run()
+}
+
+/// The local network; where there is none, the person is told, and the node goes on without.
+fn local_network(driver: &Driver, bound: SocketAddr) -> Option<LocalNetwork> {
+    let opened = LocalNetwork::open(bound.ip(), driver.registry(), LOCAL_NETWORK);
+    opened.map_err(|error| tell(&format!("--discover finds nobody here: {error}"))).ok()
 }
 
 /// Where a node keeps what is its own.
@@ -172,6 +197,8 @@ fn knows_tracker(event: &Event) -> bool {
 struct Runtime {
     driver: Driver,
     signals: Signals,
+    /// With `--discover`, where it works.
+    local: Option<LocalNetwork>,
     session: Session,
     store: Store,
     first: VecDeque<Request>,
@@ -201,6 +228,7 @@ impl Runtime {
                 self.quit(now);
             }
             self.driver.receive(&mut self.session);
+            self.hear_calls();
             self.driver.receive_streams(&mut self.session);
             let now = self.driver.now();
             self.keep(now);
@@ -269,6 +297,25 @@ impl Runtime {
         false
     }
 
+    /// Takes in what others call into the local network.
+    fn hear_calls(&mut self) {
+        let (now, is_readable) = (self.driver.now(), self.driver.has_event(LOCAL_NETWORK));
+        let Some(local) = &mut self.local else { return };
+        if local.receive(is_readable, |from, bytes| self.session.handle_call(now, from, bytes)) {
+            self.driver.stay_awake();
+        }
+    }
+
+    /// Calls, if it is time.
+    fn call(&mut self, now: Instant) {
+        let Some(local) = &mut self.local else { return };
+        while let Some(bytes) = self.session.poll_call(now) {
+            if let Some(error) = local.send(&bytes) {
+                tell(&format!("--discover finds nobody here at the moment: {error}"));
+            }
+        }
+    }
+
     fn take_input(&mut self, now: Instant) {
         for _ in 0..LINES_PER_TURN {
             if !self.session.wants_input() || !self.hand_over(now) {
@@ -299,6 +346,7 @@ impl Runtime {
     fn send_and_show(&mut self, now: Instant) -> bool {
         let at = self.driver.clock().unix_micros(now);
         let mut left = EVENTS_PER_TURN;
+        self.call(now);
         loop {
             self.driver.transmit(&mut self.session);
             self.driver.transmit_streams(&mut self.session);

@@ -9,6 +9,7 @@ use decury_common::endpoint::{Cause, Held, MemberStatus, VectorClock, ViewInfo};
 use decury_common::order::OrderKind;
 use decury_common::wire::figures::Figures;
 
+use super::error_code::ErrorCode;
 use super::lab::Spec;
 use super::record::{Past, Talk, Trouble};
 use super::text::Text;
@@ -72,6 +73,11 @@ pub enum Command {
     Leave {
         /// Which; the current one when missing.
         group: Option<GroupName>,
+    },
+    /// Look for a peer at an address.
+    Peer {
+        /// Where.
+        address: SocketAddr,
     },
     /// Show what the run amounts to so far.
     Figures,
@@ -364,6 +370,30 @@ pub enum Notice {
         /// The order asked for.
         wanted: OrderKind,
     },
+    /// Another group with another order has this one's name: new members go there.
+    OrderConflict {
+        /// Which group.
+        group: GroupName,
+        /// The order of mine.
+        order: OrderKind,
+    },
+    /// A peer is looked for.
+    PeerTried {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// A peer that was looked for is there.
+    PeerMet {
+        /// Who.
+        user: UserName,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// A peer that is looked for has not answered yet.
+    PeerSilent {
+        /// Where.
+        address: SocketAddr,
+    },
     /// The tracker is back, and somebody else has my name there.
     NameTaken {
         /// My name.
@@ -409,6 +439,10 @@ impl Notice {
             Notice::TrackerLost => "tracker_lost",
             Notice::TrackerBack { .. } => "tracker_back",
             Notice::OrderDiffers { .. } => "order_differs",
+            Notice::OrderConflict { .. } => "order_conflict",
+            Notice::PeerTried { .. } => "peer_tried",
+            Notice::PeerMet { .. } => "peer_met",
+            Notice::PeerSilent { .. } => "peer_silent",
             Notice::NameTaken { .. } => "name_taken",
             Notice::LeftUnheard { .. } => "left_unheard",
             Notice::HistoryGap { .. } => "history_gap",
@@ -426,10 +460,14 @@ impl Notice {
             | Notice::Alone { group }
             | Notice::WaitingFor { group, .. }
             | Notice::OrderDiffers { group, .. }
+            | Notice::OrderConflict { group, .. }
             | Notice::LeftUnheard { group }
             | Notice::HistoryGap { group } => Some(group),
             Notice::TrackerLost
             | Notice::TrackerBack { .. }
+            | Notice::PeerTried { .. }
+            | Notice::PeerMet { .. }
+            | Notice::PeerSilent { .. }
             | Notice::NameTaken { .. }
             | Notice::StoreTrouble { .. }
             | Notice::StoreBack { .. }
@@ -443,6 +481,7 @@ impl Notice {
             Notice::PeerSuspected { user, .. }
             | Notice::PeerBack { user, .. }
             | Notice::WaitingFor { user, .. }
+            | Notice::PeerMet { user, .. }
             | Notice::NameTaken { user }
             | Notice::Outbox { user, .. } => Some(user),
             _ => None,
@@ -469,6 +508,18 @@ impl fmt::Display for Notice {
             Notice::TrackerBack { tracker } => write!(f, "the tracker at {tracker} is back"),
             Notice::OrderDiffers { group, order, wanted } => {
                 write!(f, "#{group} exists and keeps its order: {order}, not {wanted}")
+            }
+            Notice::OrderConflict { group, order } => {
+                write!(
+                    f,
+                    "another group has the name #{group} and another order than yours ({order}): newcomers go there, \
+                     and you can talk on among yourselves"
+                )
+            }
+            Notice::PeerTried { address } => write!(f, "trying {address}"),
+            Notice::PeerMet { user, address } => write!(f, "{user} is there, at {address}"),
+            Notice::PeerSilent { address } => {
+                write!(f, "nobody answers at {address} (over UDP) yet: still trying")
             }
             Notice::NameTaken { user } => {
                 write!(f, "somebody else has signed in as {user} meanwhile; still trying")
@@ -501,76 +552,6 @@ impl fmt::Display for Notice {
                     "{count} private messages to {user} were not confirmed before the last end; they are sent again"
                 )
             }
-        }
-    }
-}
-
-/// What was wrong with a line, or with the world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorCode {
-    /// No such command, or a wrong argument.
-    BadCommand,
-    /// A command of a later version.
-    NotInThisVersion,
-    /// Not a valid name.
-    BadName,
-    /// Not UTF-8.
-    BadText,
-    /// Longer than a message may be.
-    TooLong,
-    /// There is no current group.
-    NoCurrentGroup,
-    /// Nobody knows this group.
-    NoSuchGroup,
-    /// Nobody knows this person.
-    NoSuchUser,
-    /// This person is known, and not here.
-    NotHere,
-    /// I am not in this group.
-    NotAMember,
-    /// I am in this group already, or still leaving it.
-    AlreadyJoined,
-    /// The group has ten members.
-    GroupFull,
-    /// I am in as many groups as I can be.
-    TooManyGroups,
-    /// The group's members did not answer.
-    Unreachable,
-    /// Somebody else is signed in with my name.
-    NameTaken,
-    /// Too much is under way.
-    Busy,
-    /// No tracker answers.
-    TrackerUnavailable,
-    /// What is kept cannot be read.
-    StoreUnavailable,
-    /// The node ended before it was done.
-    Abandoned,
-}
-
-impl ErrorCode {
-    /// The code, as programs read it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ErrorCode::BadCommand => "bad_command",
-            ErrorCode::NotInThisVersion => "not_in_this_version",
-            ErrorCode::BadName => "bad_name",
-            ErrorCode::BadText => "bad_text",
-            ErrorCode::TooLong => "too_long",
-            ErrorCode::NoCurrentGroup => "no_current_group",
-            ErrorCode::NoSuchGroup => "no_such_group",
-            ErrorCode::NoSuchUser => "no_such_user",
-            ErrorCode::NotHere => "not_here",
-            ErrorCode::NotAMember => "not_a_member",
-            ErrorCode::AlreadyJoined => "already_joined",
-            ErrorCode::GroupFull => "group_full",
-            ErrorCode::TooManyGroups => "too_many_groups",
-            ErrorCode::Unreachable => "unreachable",
-            ErrorCode::NameTaken => "name_taken",
-            ErrorCode::Busy => "busy",
-            ErrorCode::TrackerUnavailable => "tracker_unavailable",
-            ErrorCode::StoreUnavailable => "store_unavailable",
-            ErrorCode::Abandoned => "abandoned",
         }
     }
 }

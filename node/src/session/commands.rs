@@ -69,10 +69,14 @@ impl Session {
             Command::Why { group } => self.act_on(now, re, group, Action::Why),
             Command::History { talks, last } => self.recall(re, talks, last),
             Command::Leave { group } => self.act_on(now, re, group, Action::Leave),
-            Command::Groups => {
-                let ask = self.tracker.ask(now, Ask::Groups);
-                self.listings.insert(ask, re);
-            }
+            Command::Groups => match self.groups_by_peers() {
+                Some(groups) => self.tell(Event::Groups { re, groups }),
+                None => {
+                    let ask = self.tracker.ask(now, Ask::Groups);
+                    self.listings.insert(ask, re);
+                }
+            },
+            Command::Peer { address } => self.try_peer(now, re, address),
             Command::Figures => {
                 let figures = Box::new(self.ledger.figures(now, &self.endpoint));
                 self.tell(Event::Figures { re, figures });
@@ -167,11 +171,13 @@ impl Session {
             }
             Action::Leave if self.returns_to(group) => self.forget(now, re, group),
             Action::Say(_) => self.not_a_member(re, group),
+            _ if self.endpoint.find_group(group).is_some() => self.not_a_member(re, group),
             // Whether there is such a group, only the tracker can say.
             _ if self.tracker.tracker().is_some() => {
                 let ask = self.tracker.ask(now, Ask::Members { group });
                 self.listings.insert(ask, re);
             }
+            _ if self.config.trackers.is_empty() => self.no_such_group(re, group),
             _ => self.not_a_member(re, group),
         }
     }
@@ -243,6 +249,11 @@ impl Session {
         if let Some(wanted) = wanted.filter(|wanted| *wanted != order) {
             self.notice(re, Notice::OrderDiffers { group, order, wanted });
         }
+    }
+
+    pub(super) fn no_such_group(&mut self, re: Option<u64>, group: GroupName) {
+        let text = format!("there is no group #{group}; !j {group} makes it");
+        self.error(re, ErrorCode::NoSuchGroup, text);
     }
 
     pub(super) fn not_a_member(&mut self, re: Option<u64>, group: GroupName) {

@@ -207,10 +207,7 @@ impl Session {
             Ask::Members { group } => {
                 let Some(re) = self.listings.remove(&ask) else { return };
                 match result {
-                    Err(Failure::Refused(Refusal::NoSuchGroup)) => {
-                        let text = format!("there is no group #{group}; !j {group} makes it");
-                        self.error(re, ErrorCode::NoSuchGroup, text);
-                    }
+                    Err(Failure::Refused(Refusal::NoSuchGroup)) => self.no_such_group(re, group),
                     _ => self.not_a_member(re, group),
                 }
             }
@@ -233,7 +230,10 @@ impl Session {
                 self.tell(Event::Groups { re, groups });
             }
             Ok(_) => self.error(re, ErrorCode::TrackerUnavailable, Failure::Unavailable.to_string()),
-            Err(failure) => self.error(re, ErrorCode::TrackerUnavailable, failure.to_string()),
+            Err(failure) => match self.groups_by_peers() {
+                Some(groups) => self.tell(Event::Groups { re, groups }),
+                None => self.error(re, ErrorCode::TrackerUnavailable, failure.to_string()),
+            },
         }
     }
 

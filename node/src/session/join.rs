@@ -1,4 +1,4 @@
-//! The way into a group, and out: the tracker says who is there, the endpoint gets in.
+//! The way into a group, and out: the tracker, or a peer, says who is there, the endpoint gets in.
 
 use std::time::Duration;
 
@@ -50,7 +50,10 @@ impl Session {
 
     pub(super) fn ask_to_join(&mut self, now: Instant, group: GroupName, wish: Wish) {
         self.places.insert(group, Place::Asking(wish));
-        self.tracker.ask(now, Ask::Join { group, order: wish.order });
+        if !self.config.trackers.is_empty() {
+            self.tracker.ask(now, Ask::Join { group, order: wish.order });
+        }
+        self.ask_peers(now, group);
     }
 
     /// A tracker has taken this node in: it is asked what no other has answered.
@@ -76,7 +79,11 @@ impl Session {
             self.lab.meet(contact.incarnation, contact.name);
         }
         match (self.places.get(&group), result) {
-            (Some(&Place::Asking(wish)), Ok(joined)) => self.enter(now, wish, joined),
+            (Some(&Place::Asking(wish)), Ok(joined)) => {
+                let Joined { id, order, .. } = joined;
+                let contacts = contacts(&joined.contacts);
+                self.enter(now, wish, JoinGroup { name: group, id, order, contacts });
+            }
             (Some(&Place::Asking(wish @ Wish { re: None, .. })), Err(Failure::Unavailable)) => {
                 self.places.insert(group, Place::Waiting(wish));
             }
@@ -100,10 +107,9 @@ impl Session {
         }
     }
 
-    /// Into the group through those whom the tracker named.
-    fn enter(&mut self, now: Instant, wish: Wish, joined: Joined) {
-        let Joined { group, id, order, .. } = joined;
-        let join = JoinGroup { name: group, id, order, contacts: contacts(&joined.contacts) };
+    /// Into the group through those who are said to be in it.
+    pub(super) fn enter(&mut self, now: Instant, wish: Wish, join: JoinGroup) {
+        let JoinGroup { name: group, id, order, .. } = join;
         match self.endpoint.join(now, join) {
             Ok(_) => {
                 let refresh = Some(now + REFRESH_AFTER);
@@ -124,7 +130,8 @@ impl Session {
     fn refresh(&mut self, now: Instant, group: GroupName, contacts: &[(Incarnation, Addresses)]) {
         if let Some(Place::Joining { refresh, .. }) = self.places.get_mut(&group) {
             *refresh = Some(now + REFRESH_AFTER);
-            self.endpoint.add_contacts(now, group, contacts);
+            let peers = self.endpoint.find_group(group).map(|(_, peers)| peers).unwrap_or_default();
+            self.endpoint.add_contacts(now, group, &[contacts, &peers].concat());
         }
     }
 
@@ -152,6 +159,10 @@ impl Session {
         self.tracker.ask(now, Ask::Leave { group });
         let (code, text) = match reason {
             Refusal::Full => full(group),
+            Refusal::NameTaken => {
+                let user = self.config.name;
+                (ErrorCode::NameTaken, format!("somebody else called {user} is in #{group}; not joined"))
+            }
             Refusal::NotHere => {
                 (ErrorCode::Unreachable, format!("nobody in #{group} takes you in; try again in a moment"))
             }
@@ -167,13 +178,10 @@ impl Session {
         self.tracker.report(now, GroupReport { group, id, order, members });
     }
 
-    /// Another group has got this one's name.
+    /// The tracker knows another group, with another order, by this name: new members go there.
     pub(super) fn handle_replaced(&mut self, now: Instant, group: GroupName) {
         match self.places.get(&group) {
-            Some(&Place::Member { order, .. }) => {
-                let wish = Wish { re: None, order: Some(order) };
-                self.leave(now, group, Leave::Replaced(wish));
-            }
+            Some(&Place::Member { order, .. }) => self.tell_conflict(group, order),
             Some(&Place::Joining { wish, .. }) => self.leave(now, group, Leave::Retry(wish)),
             Some(Place::Asking(_) | Place::Waiting(_) | Place::Leaving(_)) | None => {}
         }
@@ -192,11 +200,11 @@ impl Session {
         let (re, again) = match self.places.remove(&group) {
             None => return,
             Some(Place::Leaving(Leave::Wished { re })) => (Some(re), None),
-            Some(Place::Leaving(Leave::Replaced(wish))) => (Some(None), Some(wish)),
             Some(Place::Leaving(Leave::Retry(wish))) => (None, Some(wish)),
             Some(Place::Leaving(Leave::GivenUp)) => (None, None),
             Some(_) => (Some(None), None),
         };
+        self.peers.forget(group);
         if let Some(re) = re {
             self.tell_when_stored(Event::Left { re, group });
         }

@@ -14,12 +14,14 @@
 mod api;
 mod commands;
 mod ending;
+mod error_code;
 mod events;
 mod figures;
 mod join;
 mod keeping;
 mod lab;
 mod letter;
+mod peers;
 mod place;
 mod private;
 pub mod record;
@@ -37,8 +39,9 @@ use decury_common::endpoint::{self, Endpoint};
 use decury_common::machine::{Machine, Persist, StreamAction, StreamId, StreamMachine, Transmit, Wakeup};
 use decury_common::wire::membership::Addresses;
 
-pub use api::{Command, ErrorCode, Event, FaultChange, GroupSummary, Notice, Request};
+pub use api::{Command, Event, FaultChange, GroupSummary, Notice, Request};
 pub use ending::Ending;
+pub use error_code::ErrorCode;
 pub use lab::{BadSpec, Source, Spec};
 pub use record::{Kept, Record, Restored, Talk, Task};
 pub use text::{Text, sanitise};
@@ -48,6 +51,7 @@ use ending::Phase;
 use figures::Ledger;
 use keeping::Keeping;
 use lab::Lab;
+use peers::Peers;
 use place::{Place, Wish};
 use private::Private;
 use tracker_client::TrackerClient;
@@ -68,8 +72,12 @@ pub struct Config {
     pub incarnation: Incarnation,
     /// Where the UDP socket can be reached; the first is the one shown to people.
     pub addresses: Addresses,
-    /// The trackers, to be tried in this order.
+    /// The trackers, to be tried in this order; without any, peers alone find each other.
     pub trackers: Vec<SocketAddr>,
+    /// Where peers may be.
+    pub peers: Vec<SocketAddr>,
+    /// Whether to call into the local network, and so to find peers there.
+    pub discover: bool,
     /// Silence after which a member is suspected.
     pub suspect_after: Duration,
     /// The seed of all back-offs.
@@ -97,6 +105,7 @@ pub struct Session {
     /// The one line that waits.
     waiting: Option<Waiting>,
     private: Private,
+    peers: Peers,
     /// The line behind each listing that the tracker was asked for.
     listings: BTreeMap<u32, Option<u64>>,
     signed_in_before: bool,
@@ -108,7 +117,7 @@ pub struct Session {
 
 impl Session {
     /// A session that signs in at once, and returns to the groups that a former one had not left. [`Event::Ready`]
-    /// follows within two seconds, or the session ends because the tracker refuses it.
+    /// follows within two seconds, at once if there is no tracker to ask, or the session ends because one refuses it.
     pub fn new(mut config: Config, restored: Restored, now: Instant) -> Session {
         let endpoint = endpoint::Config {
             incarnation: config.incarnation,
@@ -139,6 +148,7 @@ impl Session {
             current: None,
             waiting: None,
             private: Private::default(),
+            peers: Peers::default(),
             listings: BTreeMap::new(),
             signed_in_before: false,
             ledger: Ledger::new(now),
@@ -146,7 +156,11 @@ impl Session {
             keeping: Keeping::new(&restored),
             events: VecDeque::new(),
         };
+        session.look_for_peers(now);
         session.restore(now, restored);
+        if session.config.trackers.is_empty() {
+            session.start(None);
+        }
         session
     }
 
@@ -200,7 +214,8 @@ impl Session {
     fn own_timeout(&self) -> Option<Wakeup> {
         let places = self.places.values().filter_map(Session::place_timeout);
         let next = places.min_by_key(|wakeup| wakeup.at);
-        let own = [self.phase_timeout(), self.lab.poll_timeout(), self.private_timeout()];
+        let own =
+            [self.phase_timeout(), self.lab.poll_timeout(), self.private_timeout(), self.peers_timeout()];
         own.into_iter().fold(next, Wakeup::earliest)
     }
 
@@ -217,6 +232,7 @@ impl Session {
     fn receive(&mut self, now: Instant, from: SocketAddr, bytes: &mut [u8]) {
         if self.ended().is_none() {
             self.endpoint.handle_datagram(now, from, bytes);
+            self.hear_of_peers(now);
         }
     }
 
@@ -266,6 +282,7 @@ impl Machine for Session {
             self.endpoint.handle_timeout(now);
         }
         self.places_due(now);
+        self.peers_due(now);
         self.private_due(now);
         self.phase_due(now);
     }

@@ -17,7 +17,7 @@ pub(super) struct Wish {
 /// anywhere between.
 #[derive(Clone, Debug)]
 pub(super) enum Place {
-    /// The tracker is asked for the group's identity, order and members.
+    /// The tracker, or if there is none the peers, are asked for the group's order and members.
     Asking(Wish),
     /// No tracker has answered; the next one that takes this node in is asked. Only for what nobody typed: a person
     /// is told instead, and types it again.
@@ -60,8 +60,6 @@ pub(super) enum Leave {
     GivenUp,
     /// The way in led nowhere: it begins anew.
     Retry(Wish),
-    /// The tracker knows another group by this name: into that one.
-    Replaced(Wish),
 }
 
 impl Place {

@@ -29,6 +29,8 @@ const OUTBOXES_MAX: usize = 32;
 const SEEN_MAX: usize = 4_096;
 /// Where the endpoint had no room, it is tried again after this time, if it has not said before that it has.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Without a tracker, somebody who is not in reach is waited for so long.
+const SOUGHT_FOR: Duration = Duration::from_secs(1);
 /// Somebody who is away is looked for again after this time, which doubles
 const AWAY_FOR: Duration = Duration::from_secs(1);
 /// up to this.
@@ -68,6 +70,11 @@ enum Stage {
     Full {
         /// When it is tried again.
         again: Instant,
+    },
+    /// There is no tracker, and the person may still come into reach.
+    Seeking {
+        /// Until then.
+        until: Instant,
     },
     /// The person is away, and what a former run had sent waits.
     Away {
@@ -179,6 +186,14 @@ impl Private {
         }
     }
 
+    fn stage(&self, to: UserName) -> Option<Stage> {
+        self.outboxes.get(&to).map(|outbox| outbox.stage)
+    }
+
+    fn has_seen(&self, name: UserName) -> bool {
+        self.seen.contains(&name)
+    }
+
     fn is_asking(&self, to: UserName) -> bool {
         self.outboxes.get(&to).is_some_and(|outbox| matches!(outbox.stage, Stage::Asking))
     }
@@ -195,7 +210,7 @@ impl Stage {
     /// When it is tried again.
     fn again(self) -> Option<Instant> {
         match self {
-            Stage::Full { again } | Stage::Away { again } => Some(again),
+            Stage::Full { again } | Stage::Away { again } | Stage::Seeking { until: again } => Some(again),
             Stage::Asking => None,
         }
     }
@@ -224,10 +239,25 @@ impl Session {
     fn look_for(&mut self, now: Instant, to: UserName) {
         match self.endpoint.find(to) {
             Some(node) => self.post(now, &node),
+            None if self.config.trackers.is_empty() => self.seek_person(now, to),
             None => {
                 self.private.set_stage(to, Stage::Asking);
                 self.tracker.ask(now, Ask::Find { user: to });
             }
+        }
+    }
+
+    /// There is no tracker to be asked: somebody who is not in reach may be so in a moment, while peers are looked for.
+    fn seek_person(&mut self, now: Instant, to: UserName) {
+        let sought = match self.private.stage(to) {
+            Some(Stage::Seeking { until }) => Some(until),
+            Some(Stage::Away { .. }) => None,
+            _ => self.endpoint.is_searching().then_some(now + SOUGHT_FOR),
+        };
+        match sought.filter(|&until| until > now) {
+            Some(until) => self.private.set_stage(to, Stage::Seeking { until }),
+            None if self.private.has_seen(to) => self.give_back(now, to, ErrorCode::NotHere, &not_here(to)),
+            None => self.give_back(now, to, ErrorCode::NoSuchUser, &unknown(to)),
         }
     }
 
@@ -273,8 +303,8 @@ impl Session {
             return self.post(now, &node);
         }
         let (code, text) = match result {
-            Err(Failure::Refused(Refusal::NoSuchUser)) if !self.private.seen.contains(&to) => {
-                (ErrorCode::NoSuchUser, format!("nobody called {to} has ever been here; nothing was sent"))
+            Err(Failure::Refused(Refusal::NoSuchUser)) if !self.private.has_seen(to) => {
+                (ErrorCode::NoSuchUser, unknown(to))
             }
             Err(Failure::Refused(Refusal::NoSuchUser | Refusal::Away)) => (ErrorCode::NotHere, not_here(to)),
             _ => {
@@ -283,8 +313,12 @@ impl Session {
                 (ErrorCode::TrackerUnavailable, text)
             }
         };
+        self.give_back(now, to, code, &text);
+    }
+
+    fn give_back(&mut self, now: Instant, to: UserName, code: ErrorCode, text: &str) {
         for letter in self.private.give_back(now, to) {
-            self.error(letter.re, code, text.clone());
+            self.error(letter.re, code, text.to_owned());
         }
         self.retry_waiting(now);
     }
@@ -306,6 +340,13 @@ impl Session {
     /// Tries again that person, if something waits: there is news.
     pub(super) fn look_again_for(&mut self, now: Instant, person: UserName) {
         self.try_again(now, |to, _| to == person);
+    }
+
+    /// Tries again those for whom something waits and who are in reach now.
+    pub(super) fn look_for_peers_in_reach(&mut self, now: Instant) {
+        let people = self.endpoint.people();
+        people.iter().for_each(|person| self.private.note_seen(*person));
+        self.try_again(now, |to, _| people.contains(&to));
     }
 
     /// Tries again those for whom something waits and who are in this view.
@@ -380,7 +421,7 @@ impl Session {
         for outbox in std::mem::take(&mut self.private.outboxes).into_values() {
             for letter in outbox.letters.into_iter().filter(|letter| letter.former.is_none()) {
                 match outbox.stage {
-                    Stage::Asking | Stage::Away { .. } => self.unheard(letter.re),
+                    Stage::Asking | Stage::Away { .. } | Stage::Seeking { .. } => self.unheard(letter.re),
                     Stage::Full { .. } => self.abandoned(letter.re),
                 }
             }
@@ -411,6 +452,10 @@ fn correspondent(to: UserName, reply: &Reply) -> Option<Correspondent> {
     let Reply::Found(contact) = reply else { return None };
     let (incarnation, addresses) = (contact.incarnation, contact.addresses.clone());
     (contact.name == to).then_some(Correspondent { name: to, incarnation, addresses })
+}
+
+fn unknown(to: UserName) -> String {
+    format!("nobody called {to} has ever been here; nothing was sent")
 }
 
 fn not_here(to: UserName) -> String {

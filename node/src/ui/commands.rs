@@ -1,6 +1,7 @@
 //! The commands: what each is called, how it is used, what it means. Help is made from the same table.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use bytes::Bytes;
@@ -111,6 +112,16 @@ static COMMANDS: &[Spec] = &[
         }),
     },
     Spec {
+        names: &["peer"],
+        usage: "!peer ADDR",
+        about: "look for a further peer at ADDR, an IP address with a port; through one, all are found whom it knows",
+        example: "!peer 192.0.2.7:40715",
+        parse: Some(|mut arguments| {
+            let address = arguments.address()?;
+            arguments.end(Command::Peer { address })
+        }),
+    },
+    Spec {
         names: &["s", "stats"],
         usage: "!s",
         about: "figures: messages, throughput, latency, in all and for each group",
@@ -149,7 +160,6 @@ static COMMANDS: &[Spec] = &[
     later(&["find"], "!find WORDS", "search in what was said"),
     later(&["send"], "!send USER|GROUP PATH", "send a file"),
     later(&["info"], "!info ID", "how far a message has come with each member"),
-    later(&["peer"], "!peer ADDR", "try a further peer"),
     later(&["text"], "!text \"JSON string\"", "text with line breaks"),
     later(&["logout"], "!logout", "sign out and quit"),
     later(&["delete"], "!delete NAME", "delete the account"),
@@ -215,6 +225,13 @@ impl Arguments<'_> {
 
     fn group(&mut self) -> Result<GroupName, Refusal> {
         self.group_or_none()?.ok_or_else(|| self.wrong("which group?"))
+    }
+
+    fn address(&mut self) -> Result<SocketAddr, Refusal> {
+        let word = self.words.next().ok_or_else(|| self.wrong("at which address?"))?;
+        let address = word.parse().ok().filter(|address: &SocketAddr| address.port() != 0);
+        let wrong = || self.wrong(&format!("{} is no IP address with a port", shortened(word)));
+        address.filter(|address| !address.ip().is_unspecified()).ok_or_else(wrong)
     }
 
     /// A `#` before the name is how groups are shown, and is taken as such.

@@ -100,6 +100,8 @@ mod tests {
             ("!fault", Command::Fault { change: None }),
             ("/fault clear", Command::Fault { change: Some(FaultChange::Clear) }),
             ("!fault from=ann,cut", Command::Fault { change: Some(FaultChange::Add(ann_is_cut)) }),
+            ("!peer 192.0.2.7:4000", Command::Peer { address: "192.0.2.7:4000".parse().unwrap() }),
+            ("/peer [::1]:4000", Command::Peer { address: "[::1]:4000".parse().unwrap() }),
             ("!q", Command::Quit),
             ("/quit\r", Command::Quit),
         ] {

@@ -28,8 +28,10 @@ pub struct Settings {
     pub interactive: bool,
     /// Messages may have colours.
     pub colours: bool,
-    /// The trackers that are tried, to be named when none answers.
+    /// The trackers that are tried, to be named when none answers. None at all: peers alone find each other.
     pub trackers: Vec<SocketAddr>,
+    /// Whether the start has named peers, or looks for them in the local network.
+    pub seeks_peers: bool,
     /// A time (microseconds since 1970) as it is shown.
     pub time: fn(u64) -> String,
 }
@@ -66,6 +68,13 @@ impl<M: Write, T: Write> LineMode<M, T> {
         match event {
             Event::Ready { user, udp, tracker: Some(tracker), .. } => {
                 Some(format!("you are {user}, at {udp}, signed in at {tracker}"))
+            }
+            Event::Ready { user, udp, tracker: None, .. } if self.settings.trackers.is_empty() => {
+                let hint = match self.settings.seeks_peers {
+                    true => "no tracker: peers find each other",
+                    false => "no tracker, no peers yet: !peer ADDR, or start with --discover",
+                };
+                Some(format!("you are {user}, at {udp}; {hint}"))
             }
             Event::Ready { user, udp, tracker: None, .. } => Some(format!(
                 "you are {user}, at {udp}; no tracker answers at {}: still trying\n\
@@ -294,8 +303,8 @@ mod tests {
     }
 
     fn shown_with(interactive: bool, colours: bool, events: &[Event]) -> (String, String) {
-        let time = |at: u64| format!("<{at}>");
-        let settings = Settings { interactive, colours, trackers: vec![name("127.0.0.1:7400")], time };
+        let (time, trackers) = (|at: u64| format!("<{at}>"), vec![name("127.0.0.1:7400")]);
+        let settings = Settings { interactive, colours, trackers, seeks_peers: false, time };
         let (mut messages, mut told) = (Vec::new(), Vec::new());
         let mut mode = LineMode::new(&mut messages, &mut told, settings, Arc::default());
         for event in events {

@@ -265,6 +265,7 @@ impl Program for EndpointHost {
                 let groups: Vec<GroupName> = self.seats.keys().copied().collect();
                 groups.into_iter().for_each(|group| self.leave(group, desk));
             }
+            Command::List => {}
             Command::Say { to, payload } => {
                 let Some(node) = self.endpoint.find(to).filter(|_| !self.quitting) else { return };
                 if let Ok(id) = self.endpoint.send_private(desk.now, &node, payload.clone()) {

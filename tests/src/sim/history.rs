@@ -101,6 +101,11 @@ pub enum What {
         /// Who is told so.
         member: MemberId,
     },
+    /// It was told which groups there are, with how many members, when all had converged.
+    Listed {
+        /// By name.
+        groups: Vec<(GroupName, usize)>,
+    },
     /// It said something to one other in private.
     Said {
         /// To whom.
@@ -316,6 +321,7 @@ impl Roster {
             | What::Told { .. }
             | What::Gap { .. }
             | What::Said { .. }
+            | What::Listed { .. }
             | What::Promised { .. }
             | What::Heard { .. }
             | What::Confirmed { .. }

@@ -95,6 +95,8 @@ pub enum Command {
     },
     /// Leave all groups, and end the program.
     Quit,
+    /// List the groups that there are.
+    List,
     /// Send a message.
     Send {
         /// To which group.

@@ -10,7 +10,7 @@ use decury_common::base::time::Instant;
 use super::checks::Violation;
 use super::endpoint;
 use super::history::Stay;
-use super::host::{Habits, HostId, Starter};
+use super::host::{Command, Habits, HostId, Starter};
 use super::plan::{Plan, Step};
 use super::session;
 use super::tracker;
@@ -54,9 +54,10 @@ pub fn run(plan: &Plan) -> Outcome {
 
 /// What the people of a plan run.
 pub(crate) fn starter(plan: &Plan) -> Starter {
-    match plan.tracker() {
-        Some(tracker) => session::starter(vec![tracker.address()], plan.suspect_after),
-        None => endpoint::starter(plan.suspect_after),
+    let trackers = plan.tracker().into_iter().map(HostId::address).collect();
+    match plan.sessions {
+        true => session::starter(trackers, plan.meeting.clone(), plan.suspect_after),
+        false => endpoint::starter(plan.suspect_after),
     }
 }
 
@@ -124,12 +125,17 @@ impl Run<'_> {
     fn all(&mut self) {
         self.suffer();
         self.world.heal();
-        if let Some(tracker) = self.tracker {
+        if let Some(tracker) = self.tracker.filter(|_| self.plan.keeps_tracker()) {
             self.world.start(tracker);
         }
+        if self.plan.sessions && !self.plan.keeps_tracker() {
+            // Who knows only one that is down would be on its own for ever, and rightly so.
+            (0..self.plan.hosts.len()).for_each(|host| self.world.start(HostId(host)));
+        }
         // What was cut a moment ago is suspected within this time, healed or not; and all have found each other again,
-        // and the tracker, from which a group may learn that it is not the one of its name.
-        let found = if self.tracker.is_some() { FIND_WITHIN.max(SIGN_IN_WITHIN) } else { FIND_WITHIN };
+        // and the tracker.
+        let has_tracker = self.tracker.is_some() && self.plan.keeps_tracker();
+        let found = if has_tracker { FIND_WITHIN.max(SIGN_IN_WITHIN) } else { FIND_WITHIN };
         self.world.run_for(self.plan.suspect_after + found);
         self.converge();
         let views = self.world.history.views();
@@ -138,6 +144,7 @@ impl Run<'_> {
         self.speak();
         self.idle();
         self.stayed(views);
+        self.list();
         if self.world.violation().is_none() {
             self.world.history.finish(self.world.now());
         }
@@ -237,6 +244,18 @@ impl Run<'_> {
                 self.world.send(host, group, 100);
                 self.world.say(host, HostId((host.0 + 1) % self.plan.hosts.len()), 100);
             }
+        }
+        self.settle();
+    }
+
+    /// Without a tracker everybody lists the groups that there are, with all who are in them. (One that is there counts
+    /// those who crashed a moment ago.)
+    fn list(&mut self) {
+        if self.world.violation().is_some() || self.plan.keeps_tracker() {
+            return;
+        }
+        for host in self.world.hosts().collect::<Vec<_>>() {
+            self.world.command(host, Command::List);
         }
         self.settle();
     }

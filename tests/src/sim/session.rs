@@ -18,7 +18,8 @@ use decury_node::session::{self, Config, Ending, Event, Kept, Notice, Record, Re
 
 use super::checks::Violation;
 use super::history::{Delivery, Noticed, What};
-use super::host::{Boot, Command, Desk, Disk, Gauge, Program, Starter};
+use super::host::{Boot, Command, Desk, Disk, Gauge, HostId, Program, Starter};
+use super::plan::Meeting;
 use super::world::known;
 
 /// How long a person waits before trying again.
@@ -30,16 +31,26 @@ pub(crate) const COMMIT_WITHIN: Duration = Duration::from_millis(20);
 /// Lines that wait for the session to take them.
 const TYPED_MAX: usize = 1_000;
 
-/// Starts sessions that know these trackers and suspect after the given silence.
-pub fn starter(trackers: Vec<SocketAddr>, suspect_after: Duration) -> Starter {
-    Rc::new(move |boot| Box::new(SessionHost::new(boot, trackers.clone(), suspect_after)))
+/// Starts sessions that know these trackers, and peers as they meet, and suspect after the given silence.
+pub fn starter(trackers: Vec<SocketAddr>, meeting: Meeting, suspect_after: Duration) -> Starter {
+    Rc::new(move |boot| {
+        let peers = meeting.peer(boot.host).map(HostId::address).into_iter().collect();
+        Box::new(SessionHost::new(boot, Known { trackers: trackers.clone(), peers, suspect_after }))
+    })
+}
+
+/// What a session is told when it starts.
+#[derive(Clone, Debug)]
+struct Known {
+    trackers: Vec<SocketAddr>,
+    peers: Vec<SocketAddr>,
+    suspect_after: Duration,
 }
 
 #[derive(Clone)]
 struct SessionHost {
     boot: Boot,
-    trackers: Vec<SocketAddr>,
-    suspect_after: Duration,
+    known: Known,
     rng: Rng,
     session: Session,
     /// What is committed, and in how many records of this session.
@@ -82,22 +93,22 @@ enum Line {
     Switch(GroupName),
     Say(Bytes),
     Write(UserName, Bytes),
+    List,
     Quit,
 }
 
 impl SessionHost {
-    fn new(boot: Boot, trackers: Vec<SocketAddr>, suspect_after: Duration) -> SessionHost {
+    fn new(boot: Boot, known: Known) -> SessionHost {
         let mut rng = Rng::from_seed(boot.seed);
         let disk = boot.disk.clone().unwrap_or_else(|| Disk::new(boot.name, Identity(rng.bits())));
         SessionHost {
-            session: start(&boot, &disk, &trackers, suspect_after),
+            session: start(&boot, &disk, &known),
             wishes: wishes(&disk),
             disk,
             committed: 0,
             writing: Vec::new(),
             commit_at: None,
-            trackers,
-            suspect_after,
+            known,
             rng,
             start_at: None,
             quitting: false,
@@ -158,6 +169,7 @@ impl SessionHost {
                 Line::Switch(group) => session::Command::Switch { group },
                 Line::Say(text) => session::Command::Say { text },
                 Line::Write(to, text) => session::Command::Private { to, text },
+                Line::List => session::Command::Groups,
                 Line::Quit => session::Command::Quit,
             };
             if let Line::Leave(group) = line {
@@ -238,8 +250,12 @@ impl SessionHost {
                     wish.again_at = Some(desk.now + TRY_AGAIN);
                 }
             }
+            Event::Groups { re, groups } => {
+                self.answered(re);
+                let groups = groups.into_iter().map(|group| (group.name, group.members)).collect();
+                desk.record(What::Listed { groups });
+            }
             Event::Current { re, .. }
-            | Event::Groups { re, .. }
             | Event::Members { re, .. }
             | Event::Held { re, .. }
             | Event::Figures { re, .. }
@@ -339,7 +355,7 @@ impl SessionHost {
         desk.record(What::Killed);
         self.boot.incarnation.0 = self.rng.bits();
         (self.boot.seed, self.boot.now) = (self.rng.bits(), desk.now);
-        self.session = start(&self.boot, &self.disk, &self.trackers, self.suspect_after);
+        self.session = start(&self.boot, &self.disk, &self.known);
         (self.committed, self.commit_at) = (0, None);
         self.writing.clear();
         let Boot { incarnation, name, .. } = self.boot;
@@ -365,13 +381,15 @@ fn wishes(disk: &Disk) -> BTreeMap<GroupName, Wish> {
     disk.restored().groups.into_iter().map(wish).collect()
 }
 
-fn start(boot: &Boot, disk: &Disk, trackers: &[SocketAddr], suspect_after: Duration) -> Session {
+fn start(boot: &Boot, disk: &Disk, known: &Known) -> Session {
     let config = Config {
         name: boot.name,
         incarnation: boot.incarnation,
         addresses: std::iter::once(boot.host.address()).collect(),
-        trackers: trackers.to_vec(),
-        suspect_after,
+        trackers: known.trackers.clone(),
+        peers: known.peers.clone(),
+        discover: false,
+        suspect_after: known.suspect_after,
         seed: boot.seed,
         faults: Vec::new(),
         patient: true,
@@ -411,6 +429,7 @@ impl Program for SessionHost {
                 }
             }
             Command::Say { to, payload } => self.type_line(Line::Write(to, payload)),
+            Command::List => self.type_line(Line::List),
             Command::Quit => {
                 self.quitting = true;
                 self.wishes.values_mut().for_each(|wish| wish.wanted = false);

@@ -15,7 +15,10 @@ use super::endpoint;
 use super::history::{Delivery, Noticed, Record, Stay, What};
 use super::host::{Habits, HostId};
 use super::network::{Effect, Fault, FrameFilter, Hosts, Rule, RuleId};
+use super::plan::Meeting;
 use super::run::{CONVERGE_WITHIN, DELIVER_WITHIN};
+use super::session;
+use super::tracker;
 use super::world::World;
 
 /// Trace lines that a failed scenario shows.
@@ -46,6 +49,24 @@ impl Stage {
         };
         for _ in 0..hosts {
             stage.add_host();
+        }
+        stage
+    }
+
+    /// Whole sessions without a tracker, which know each other as they meet; and besides, as the last host, a tracker if
+    /// the meeting has one.
+    pub fn of_sessions(hosts: usize, meeting: &Meeting, order: OrderKind) -> Stage {
+        let mut stage = Stage::empty(0, order);
+        let tracker = HostId(hosts);
+        let has_tracker = !matches!(meeting, Meeting::Peers(_));
+        let trackers = has_tracker.then(|| tracker.address()).into_iter().collect();
+        let starter = session::starter(trackers, meeting.clone(), SUSPECT_AFTER);
+        for _ in 0..hosts {
+            stage.world.add_host(Habits::default(), starter.clone());
+        }
+        if has_tracker {
+            stage.world.add_host(Habits::default(), tracker::starter());
+            stage.world.start(tracker);
         }
         stage
     }

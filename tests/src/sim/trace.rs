@@ -136,6 +136,7 @@ impl Trace {
                 let size = payload.len();
                 self.line(record.at, format_args!("{host} says {id} to {to} ({size} bytes)"));
             }
+            What::Listed { groups } => self.line(record.at, format_args!("{host} lists {groups:?}")),
             What::Promised { id } => self.line(record.at, format_args!("{host} is promised {id}")),
             What::Heard { id, .. } => self.line(record.at, format_args!("{host} hears {id}")),
             What::Confirmed { id } => self.line(record.at, format_args!("{host} knows {id} confirmed")),

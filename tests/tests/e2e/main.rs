@@ -12,6 +12,7 @@ mod groups;
 mod hostile;
 mod idle;
 mod lab;
+mod peers;
 mod private;
 mod relays;
 mod store;

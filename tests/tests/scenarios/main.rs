@@ -8,6 +8,7 @@ mod load;
 mod merge;
 mod messages;
 mod notices;
+mod peers;
 mod reach;
 mod safe;
 mod targets;

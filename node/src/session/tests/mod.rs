@@ -3,6 +3,7 @@ mod figures;
 mod groups;
 mod keeping;
 mod lab;
+mod peers;
 mod private;
 mod world;
 

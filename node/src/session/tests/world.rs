@@ -22,11 +22,13 @@ pub(super) struct World {
     pub(super) now: Instant,
     pub(super) nodes: Vec<Node>,
     tracker: Option<Server>,
-    tracker_starts: u64,
     /// The node's end of each of the tracker's connections.
     streams: BTreeMap<StreamId, (usize, StreamId)>,
     accepted: u64,
     datagrams: VecDeque<(Instant, usize, SocketAddr, Vec<u8>)>,
+    /// What nodes that are added are started with.
+    pub(super) trackers: Vec<SocketAddr>,
+    pub(super) peers: Vec<SocketAddr>,
     /// Nodes that can't connect to the tracker.
     pub(super) barred: BTreeSet<usize>,
 }
@@ -81,6 +83,7 @@ fn command(line: &str) -> Command {
         (Some("!why"), group) => Command::Why { group },
         (Some("!lm"), group) => Command::Members { group },
         (Some("!g"), None) => Command::Groups,
+        (Some("!peer"), None) => Command::Peer { address: line[6..].parse().unwrap() },
         (Some("!s"), None) => Command::Figures,
         (Some("!p"), Some(_)) => {
             let (name, text) = line[3..].split_once(' ').unwrap();
@@ -90,7 +93,7 @@ fn command(line: &str) -> Command {
     }
 }
 
-fn address(node: usize) -> SocketAddr {
+pub(super) fn address(node: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 1, node as u8], 5000))
 }
 
@@ -101,10 +104,11 @@ impl World {
             now: Instant::from_micros(1),
             nodes: Vec::new(),
             tracker: None,
-            tracker_starts: 0,
             streams: BTreeMap::new(),
             accepted: 1,
             datagrams: VecDeque::new(),
+            trackers: vec![tracker_address()],
+            peers: Vec::new(),
             barred: BTreeSet::new(),
         }
     }
@@ -144,7 +148,9 @@ impl World {
             name: name.parse().unwrap(),
             incarnation: Incarnation(node as u64 + 1),
             addresses: [address(node)].into_iter().collect(),
-            trackers: vec![tracker_address()],
+            trackers: self.trackers.clone(),
+            peers: self.peers.clone(),
+            discover: false,
             suspect_after: Duration::from_secs(2),
             seed: node as u64,
             faults: faults.iter().map(|fault| fault.parse().unwrap()).collect(),
@@ -159,9 +165,8 @@ impl World {
     }
 
     pub(super) fn start_tracker(&mut self) {
-        self.tracker_starts += 1;
         let (heartbeat, lease) = (Duration::from_secs(5), Duration::from_secs(15));
-        self.tracker = Some(Server::new(server::Config { heartbeat, lease, seed: self.tracker_starts }));
+        self.tracker = Some(Server::new(server::Config { heartbeat, lease }));
     }
 
     /// What the tracker has been told of runs, the oldest first.

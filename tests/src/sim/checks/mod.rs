@@ -7,6 +7,7 @@ mod creation;
 mod fifo;
 mod latency;
 mod lines;
+mod listing;
 mod merges;
 mod newcomers;
 mod notices;
@@ -76,6 +77,7 @@ pub(crate) struct Checks {
     newcomers: newcomers::Newcomers,
     private: private::Private,
     latency: latency::Latencies,
+    listing: listing::Listings,
     merges: merges::Merges,
     reach: reach::Reach,
     notices: notices::Notices,
@@ -96,6 +98,7 @@ impl Checks {
             &mut self.newcomers,
             &mut self.private,
             &mut self.latency,
+            &mut self.listing,
             &mut self.merges,
             &mut self.reach,
             &mut self.notices,

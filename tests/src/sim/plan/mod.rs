@@ -26,8 +26,10 @@ pub struct Plan {
     pub seed: u64,
     /// One per person's host.
     pub hosts: Vec<Habits>,
-    /// Whether people run whole sessions, and a further host the tracker.
+    /// Whether people run whole sessions.
     pub sessions: bool,
+    /// How the sessions find each other.
+    pub meeting: Meeting,
     /// The groups that people talk in.
     pub groups: Vec<(GroupName, OrderKind)>,
     /// How long a datagram travels when nothing is wrong: the least, the most.
@@ -38,6 +40,37 @@ pub struct Plan {
     pub steps: Vec<(Instant, Step)>,
     /// How long the faults last.
     pub length: Duration,
+}
+
+/// How sessions find each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Meeting {
+    /// A further host runs the tracker.
+    Tracker,
+    /// Likewise, until it is killed for good; besides, each host knows the address of one other: a connected graph.
+    MortalTracker(Vec<HostId>),
+    /// There is no tracker; each host knows one other.
+    Peers(Vec<HostId>),
+}
+
+impl Meeting {
+    /// Whom a host knows of from its start.
+    pub fn peer(&self, host: HostId) -> Option<HostId> {
+        match self {
+            Meeting::Tracker => None,
+            Meeting::MortalTracker(peers) | Meeting::Peers(peers) => peers.get(host.0).copied(),
+        }
+    }
+
+    /// Each host knows one of those before it; the first one knows itself, which is of no use.
+    fn draw(rng: &mut Rng, hosts: usize) -> Meeting {
+        let peers = (0..hosts as u64).map(|host| HostId(to_usize(rng.below(host)))).collect();
+        match rng.below(6) {
+            0 | 1 => Meeting::Peers(peers),
+            2 => Meeting::MortalTracker(peers),
+            _ => Meeting::Tracker,
+        }
+    }
 }
 
 /// One thing that happens.
@@ -147,8 +180,9 @@ impl Plan {
             _ if features.hasty => SUSPECT_AFTER / 2,
             _ => SUSPECT_AFTER,
         };
-        let mut plan =
-            Plan { seed, hosts, sessions: features.sessions, groups, latency, suspect_after, steps, length };
+        let meeting = Meeting::draw(&mut Rng::from_seed(seed ^ 0x6d65_6574_0000), count);
+        let sessions = features.sessions;
+        let mut plan = Plan { seed, hosts, sessions, meeting, groups, latency, suspect_after, steps, length };
         plan.draw_people(rng, features);
         plan.draw_talk(rng, features);
         plan.draw_host_faults(rng, features);
@@ -161,6 +195,7 @@ impl Plan {
         plan.draw_flapping(&mut Rng::from_seed(seed ^ 0x666c_6170_0000_0000));
         // The same of links cut so that everybody is still in reach.
         plan.draw_detours(&mut Rng::from_seed(seed ^ 0x0064_6574_6f75_7273));
+        plan.end_tracker(&mut Rng::from_seed(seed ^ 0x656e_6400));
         plan.steps.sort_by_key(|(at, _)| *at);
         plan
     }
@@ -172,6 +207,7 @@ impl Plan {
             seed,
             hosts: vec![Habits::default(); hosts],
             sessions: false,
+            meeting: Meeting::Tracker,
             groups: group.into_iter().collect(),
             latency: (Duration::from_micros(200), Duration::from_millis(1)),
             suspect_after: SUSPECT_AFTER,
@@ -182,7 +218,21 @@ impl Plan {
 
     /// The host that runs the tracker, if there is one: the last.
     pub fn tracker(&self) -> Option<HostId> {
-        self.sessions.then_some(HostId(self.hosts.len()))
+        let has_tracker = self.sessions && !matches!(self.meeting, Meeting::Peers(_));
+        has_tracker.then_some(HostId(self.hosts.len()))
+    }
+
+    /// Whether the tracker, if there is one, is there at the end.
+    pub fn keeps_tracker(&self) -> bool {
+        self.meeting == Meeting::Tracker
+    }
+
+    /// A tracker that is killed for good is not started after that.
+    fn end_tracker(&mut self, rng: &mut Rng) {
+        let Some(tracker) = self.tracker().filter(|_| !self.keeps_tracker()) else { return };
+        let end = Instant::ZERO + self.some_time(rng);
+        self.steps.retain(|(at, step)| *at < end || !matches!(step, Step::Start(host) if *host == tracker));
+        self.steps.push((end, Step::Kill(tracker)));
     }
 
     /// After how long in reach of each other, over whomever, two must not suspect each other: the suspicion time, and what
@@ -312,7 +362,11 @@ impl fmt::Display for Plan {
             "seed {}: {} {}, groups [{}], faults for {:?}, {:?} to {:?} a datagram, suspicion after {:?}",
             self.seed,
             self.hosts.len(),
-            if self.sessions { "sessions and a tracker" } else { "hosts" },
+            match (self.sessions, &self.meeting) {
+                (false, _) => "hosts".to_owned(),
+                (true, Meeting::Tracker) => "sessions and a tracker".to_owned(),
+                (true, meeting) => format!("sessions, {meeting:?}"),
+            },
             groups.join(", "),
             self.length,
             self.latency.0,
@@ -355,6 +409,9 @@ mod tests {
         let has =
             |wanted: fn(&Step) -> bool| plans.iter().any(|plan| plan.steps.iter().any(|(_, s)| wanted(s)));
         assert!(has(|step| matches!(step, Step::Kill(_))));
+        let meets = |how: fn(&Meeting) -> bool| plans.iter().any(|p| p.sessions && how(&p.meeting));
+        assert!(meets(|meeting| matches!(meeting, Meeting::Peers(_))));
+        assert!(meets(|meeting| matches!(meeting, Meeting::MortalTracker(_))));
         assert!(has(|step| matches!(step, Step::Pause(..))));
         assert!(has(|step| matches!(step, Step::Stall(..))));
         assert!(has(|step| matches!(step, Step::Leave(..))));

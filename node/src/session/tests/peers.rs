@@ -1,0 +1,169 @@
+//! Without a tracker, or with one that is gone for good: peers find each other.
+
+use super::world::{World, address, answered, group};
+use super::*;
+
+/// Nodes without a tracker; each but the first knows the one before.
+fn chain(names: &[&str]) -> World {
+    let mut world = World::deserted();
+    world.trackers.clear();
+    for (node, name) in names.iter().enumerate() {
+        world.peers = node.checked_sub(1).into_iter().map(address).collect();
+        world.add(name, true);
+    }
+    world
+}
+
+/// Waits until a node's view of the group has so many members.
+fn together(world: &mut World, node: usize, members: usize) {
+    world.wait(node, |event| match event {
+        Event::Joined { view, .. } | Event::View { view, .. } => view.members.len() == members,
+        _ => false,
+    });
+}
+
+fn notice(world: &mut World, node: usize, kind: &str) -> Event {
+    world.wait(node, |event| is_notice(event, kind))
+}
+
+#[test]
+fn without_a_tracker_a_session_is_ready_at_once_and_founds_what_nobody_can_know() {
+    let mut world = chain(&["ann"]);
+    assert!(world.nodes[0].session.wants_input());
+    assert_eq!(world.answer(0, "!g"), Event::Groups { re: Some(1), groups: Vec::new() });
+    let before = world.now;
+    world.join(0, "!j lobby total");
+    assert_eq!(world.now, before, "there is nobody to wait for");
+    let Event::Groups { groups, .. } = world.answer(0, "!g") else { panic!() };
+    assert_eq!((groups[0].name, groups[0].members), (group("lobby"), 1));
+    let refused = world.answer(0, "!lm attic");
+    assert_eq!(code(&refused), Some(ErrorCode::NoSuchGroup));
+}
+
+#[test]
+fn one_known_peer_of_a_chain_is_enough_to_join_through_any_member() {
+    let mut world = chain(&["ann", "bob", "cid", "dan"]);
+    world.join(0, "!j lobby fifo");
+    world.pass(SECOND);
+    let Event::Groups { groups, .. } = world.answer(3, "!g") else { panic!() };
+    assert_eq!((groups.len(), groups[0].order.as_str(), groups[0].members), (1, "fifo", 1));
+    let outside = world.answer(3, "!lm lobby");
+    assert_eq!(code(&outside), Some(ErrorCode::NotAMember));
+    let differs = world.type_line(3, "!j lobby total");
+    together(&mut world, 3, 2);
+    world.wait(3, |event| is_notice(event, "order_differs") && answered(event) == Some(differs));
+    world.join(2, "!j lobby");
+    world.join(1, "!j lobby");
+    for node in 0..4 {
+        together(&mut world, node, 4);
+    }
+    world.type_line(3, "hello");
+    world.wait(0, |event| matches!(event, Event::Message { .. }));
+}
+
+#[test]
+fn the_same_name_created_on_two_sides_becomes_one_group_when_they_meet() {
+    let mut world = chain(&["ann"]);
+    world.peers.clear();
+    for name in ["bob", "cid"] {
+        world.add(name, true);
+    }
+    world.join(0, "!j lobby");
+    world.join(1, "!j lobby");
+    world.type_line(0, "alone");
+    world.pass(SECOND);
+    let tried = world.submit(1, Command::Peer { address: address(0) });
+    world.wait(1, |event| is_notice(event, "peer_tried") && answered(event) == Some(tried));
+    notice(&mut world, 1, "peer_met");
+    for node in [0, 1] {
+        together(&mut world, node, 2);
+    }
+    world.submit(2, Command::Peer { address: address(1) });
+    world.join(2, "!j lobby");
+    together(&mut world, 0, 3);
+}
+
+#[test]
+fn the_same_name_with_another_order_stays_apart_and_one_side_is_told_once() {
+    let mut world = chain(&["ann"]);
+    world.peers.clear();
+    world.add("bob", true);
+    world.add("cid", true);
+    world.join(0, "!j lobby causal");
+    world.join(1, "!j lobby fifo");
+    world.submit(1, Command::Peer { address: address(0) });
+    world.submit(2, Command::Peer { address: address(0) });
+    world.pass(20 * SECOND);
+    let told = |node: &super::world::Node| {
+        node.events.iter().filter(|event| is_notice(event, "order_conflict")).count()
+    };
+    assert_eq!(world.nodes.iter().map(told).collect::<Vec<_>>(), [1, 0, 0]);
+    world.join(2, "!j lobby");
+    together(&mut world, 1, 2);
+    world.type_line(0, "still here");
+    world.wait(0, |event| matches!(event, Event::Message { .. }));
+}
+
+#[test]
+fn who_has_a_tracker_that_is_dead_joins_through_a_peer_and_founds_nothing_alone() {
+    let mut world = World::with(&["ann", "bob"]);
+    for node in [0, 1] {
+        world.join(node, "!j lobby");
+    }
+    world.stop_tracker();
+    world.peers = vec![address(1)];
+    let cid = world.add("cid", true);
+    world.wait(cid, |event| matches!(event, Event::Ready { tracker: None, .. }));
+    world.join(cid, "!j lobby");
+    for node in 0..3 {
+        together(&mut world, node, 3);
+    }
+    world.join(cid, "!j attic");
+    let Event::Groups { groups, .. } = world.answer(0, "!g") else { panic!() };
+    assert_eq!(groups.len(), 2, "{groups:?}");
+    world.peers.clear();
+    let dan = world.add("dan", true);
+    world.wait(dan, |event| matches!(event, Event::Ready { .. }));
+    let refused = world.answer(dan, "!j lobby");
+    assert_eq!(code(&refused), Some(ErrorCode::TrackerUnavailable));
+    world.start_tracker();
+    world.wait(dan, |event| is_notice(event, "tracker_back"));
+    world.join(dan, "!j lobby");
+    together(&mut world, 0, 4);
+}
+
+#[test]
+fn people_are_found_among_peers_and_who_is_not_there_is_told_after_a_moment() {
+    let mut world = chain(&["ann", "bob", "cid"]);
+    let hello = world.type_line(2, "!p ann hello");
+    world.wait(2, |event| matches!(event, Event::PrivateSent { re, .. } if *re == Some(hello)));
+    world.wait(0, |event| matches!(event, Event::Private { .. }));
+    let nobody = world.answer(2, "!p eve hello");
+    assert_eq!(code(&nobody), Some(ErrorCode::NoSuchUser));
+    world.kill(0);
+    world.pass(20 * SECOND);
+    let away = world.answer(2, "!p ann are you there?");
+    assert_eq!(code(&away), Some(ErrorCode::NotHere));
+}
+
+#[test]
+fn a_named_peer_that_does_not_answer_is_told_once_and_found_when_it_comes() {
+    let mut world = chain(&["ann"]);
+    world.peers = vec![address(3), address(1)];
+    world.add("bob", true);
+    notice(&mut world, 1, "peer_silent");
+    world.pass(20 * SECOND);
+    let of = |kind: &str, node: &super::world::Node| {
+        node.events.iter().filter(|event| is_notice(event, kind)).count()
+    };
+    assert_eq!(of("peer_silent", &world.nodes[1]), 1, "of the own address nothing is said");
+    world.peers.clear();
+    world.add("cid", true);
+    world.add("dan", true);
+    notice(&mut world, 1, "peer_met");
+    let own = world.submit(1, Command::Peer { address: address(1) });
+    let refused = world.wait(1, |event| answered(event) == Some(own));
+    assert_eq!(code(&refused), Some(ErrorCode::BadCommand));
+    let there = world.submit(1, Command::Peer { address: address(3) });
+    world.wait(1, |event| is_notice(event, "peer_met") && answered(event) == Some(there));
+}

@@ -1,0 +1,129 @@
+//! Without a tracker: named peers, the local network, and a tracker that is gone for good.
+
+use serde_json::Value;
+
+use crate::harness::{Node, World};
+
+/// Where a node can be reached.
+fn address(node: &Node) -> String {
+    let ready = node.event("ready", |event| event["event"] == "ready");
+    assert_eq!(ready["tracker"], Value::Null);
+    ready["udp"].as_str().unwrap().to_owned()
+}
+
+fn alone(world: &World, name: &str, arguments: &[&str]) -> Node {
+    world.node(name, &[&["--no-tracker"], arguments].concat())
+}
+
+#[test]
+fn in_a_chain_of_peers_all_find_each_other_their_groups_and_people() {
+    let world = World::new();
+    let mut ann = alone(&world, "ann", &["--join", "lobby:total"]);
+    ann.sees("lobby", &["ann"]);
+    let bob = alone(&world, "bob", &["--peer", &address(&ann)]);
+    let mut cid = alone(&world, "cid", &["--peer", &address(&bob), "--join", "lobby"]);
+    for node in [&ann, &cid] {
+        node.sees("lobby", &["ann", "cid"]);
+    }
+    bob.notice("peer_met");
+    cid.types("found you");
+    ann.hears("lobby", "cid", "found you");
+    let line = cid.types("!p bob psst");
+    assert_eq!(cid.answer(line)["event"], "sent");
+    bob.event("a private message", |event| event["event"] == "private" && event["text"] == "psst");
+    let line = cid.types("!g");
+    let groups = cid.answer(line)["groups"].clone();
+    assert_eq!((&groups[0]["name"], &groups[0]["order"]), (&"lobby".into(), &"total".into()));
+    assert_eq!((&groups[0]["members"], &groups[1]), (&2.into(), &Value::Null));
+    let line = cid.types("!peer nowhere");
+    assert_eq!(cid.answer(line)["code"], "bad_command");
+    ann.types("!q");
+    assert_eq!(ann.ended().code, Some(0));
+    cid.sees("lobby", &["cid"]);
+}
+
+#[test]
+fn the_same_name_created_on_two_sides_is_one_group_after_a_peer_is_named() {
+    let world = World::new();
+    let mut nodes = ["ann", "bob"].map(|name| alone(&world, name, &["--join", "lobby"]));
+    for (node, name) in nodes.iter().zip(["ann", "bob"]) {
+        node.sees("lobby", &[name]);
+    }
+    let there = address(&nodes[0]);
+    let line = nodes[1].types(&format!("!peer {there}"));
+    assert_eq!(nodes[1].answer(line)["kind"], "peer_tried");
+    for node in &nodes {
+        assert_eq!(node.sees("lobby", &["ann", "bob"])["cause"], "merge");
+    }
+    nodes[1].types("together");
+    nodes[0].hears("lobby", "bob", "together");
+}
+
+#[test]
+fn in_the_local_network_nodes_find_each_other_or_say_that_they_cannot() {
+    let world = World::new();
+    let nodes = ["ann", "bob"].map(|name| alone(&world, name, &["--discover", "--join", "lobby"]));
+    let without = |node: &Node| {
+        node.until("a view or a word", |said| {
+            let is_told = said.errors.iter().any(|line| line.starts_with("--discover finds nobody"));
+            let found =
+                said.lines.iter().any(|event| event["members"].as_array().is_some_and(|m| m.len() == 2));
+            (is_told || found).then_some(is_told)
+        })
+    };
+    if nodes.iter().any(without) {
+        return;
+    }
+    for node in &nodes {
+        node.sees("lobby", &["ann", "bob"]);
+    }
+}
+
+#[test]
+fn when_the_tracker_is_gone_for_good_nothing_ends_and_newcomers_come_through_peers() {
+    let world = World::new();
+    let tracker = world.tracker();
+    let gone = tracker.address.clone();
+    let [mut ann, mut bob, mut cid] = world.lobby(&tracker, "causal", ["ann", "bob", "cid"]);
+    tracker.kill();
+    ann.counts(1..=50);
+    bob.messages("lobby", 50);
+    cid.kill();
+    for node in [&ann, &bob] {
+        assert_eq!(node.sees("lobby", &["ann", "bob"])["cause"], "suspected");
+    }
+    let there = bob.event("ready", |event| event["event"] == "ready")["udp"].as_str().unwrap().to_owned();
+    let mut dan = world.node("dan", &["--tracker", &gone, "--peer", &there]);
+    let line = dan.types("!j lobby");
+    assert_eq!(dan.answer(line)["event"], "joined");
+    for node in [&ann, &bob, &dan] {
+        node.sees("lobby", &["ann", "bob", "dan"]);
+    }
+    bob.types("!q");
+    assert_eq!(bob.ended().code, Some(0));
+    for node in [&ann, &dan] {
+        node.sees("lobby", &["ann", "dan"]);
+    }
+    dan.types("it goes on");
+    ann.hears("lobby", "dan", "it goes on");
+    let line = ann.types("!g");
+    assert_eq!(ann.answer(line)["groups"][0]["members"], 2);
+}
+
+#[test]
+fn who_starts_without_a_tracker_and_without_peers_is_told_what_to_do() {
+    let world = World::new();
+    let ann = world.start("ann", &["--no-tracker"]);
+    ann.until("what to do", |said| {
+        said.errors.iter().find(|line| line.contains("no peers yet: !peer ADDR")).cloned()
+    });
+    for (arguments, words) in [
+        (&["--no-tracker", "--host"][..], "cannot be used with"),
+        (&["--no-tracker", "--peer", "nowhere"], "HOST:PORT"),
+    ] {
+        let mut refused = world.start("bob", arguments);
+        let ended = refused.ended();
+        assert_eq!(ended.code, Some(2));
+        assert!(ended.said.errors.iter().any(|line| line.contains(words)), "{:?}", ended.said.errors);
+    }
+}
