@@ -5,5 +5,6 @@
 mod connections;
 mod datagrams;
 mod descriptors;
+mod local_network;
 mod support;
 mod turns;

@@ -11,6 +11,7 @@ use decury_common::wire::figures::Figures;
 
 use super::error_code::ErrorCode;
 use super::lab::Spec;
+use super::pattern::Pattern;
 use super::record::{Past, Talk, Trouble};
 use super::text::Text;
 
@@ -73,6 +74,11 @@ pub enum Command {
     Leave {
         /// Which; the current one when missing.
         group: Option<GroupName>,
+    },
+    /// Find people.
+    People {
+        /// Whose names are so; all when missing.
+        pattern: Option<Pattern>,
     },
     /// Look for a peer at an address.
     Peer {
@@ -229,6 +235,13 @@ pub enum Event {
         re: Option<u64>,
         /// By name.
         groups: Vec<GroupSummary>,
+    },
+    /// People.
+    Users {
+        /// The line.
+        re: Option<u64>,
+        /// By name, each with whether they are there now.
+        users: Vec<(UserName, bool)>,
     },
     /// A group's members.
     Members {

@@ -76,6 +76,7 @@ impl Session {
                     self.listings.insert(ask, re);
                 }
             },
+            Command::People { pattern } => self.find_people(now, re, pattern),
             Command::Peer { address } => self.try_peer(now, re, address),
             Command::Figures => {
                 let figures = Box::new(self.ledger.figures(now, &self.endpoint));

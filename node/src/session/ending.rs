@@ -121,7 +121,12 @@ impl Session {
     fn is_settled(&self) -> bool {
         let joining = self.places.values().any(Place::is_joining);
         let written = self.private.is_idle() && !self.endpoint.has_unconfirmed();
-        self.waiting.is_none() && self.listings.is_empty() && !self.keeping.is_asked() && !joining && written
+        self.waiting.is_none()
+            && self.listings.is_empty()
+            && self.peers.is_idle()
+            && !self.keeping.is_asked()
+            && !joining
+            && written
     }
 
     /// Whether nobody is owed anything any more: groups take what was sent there before they are left, and people
@@ -138,7 +143,8 @@ impl Session {
         }
         self.give_letters_up();
         self.give_recalls_up();
-        for re in std::mem::take(&mut self.listings).into_values() {
+        let listings = std::mem::take(&mut self.listings).into_values();
+        for re in listings.chain(self.peers.give_up()) {
             self.unheard(re);
         }
         let groups: Vec<GroupName> = self.places.keys().copied().collect();

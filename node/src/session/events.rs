@@ -212,7 +212,8 @@ impl Session {
                 }
             }
             Ask::Find { user } => self.handle_found(now, user, result),
-            Ask::Leave { .. } | Ask::Users => {}
+            Ask::Users => self.handle_users(ask, result),
+            Ask::Leave { .. } => {}
         }
         self.phase_due(now);
     }

@@ -21,6 +21,7 @@ mod join;
 mod keeping;
 mod lab;
 mod letter;
+mod pattern;
 mod peers;
 mod place;
 mod private;
@@ -43,6 +44,7 @@ pub use api::{Command, Event, FaultChange, GroupSummary, Notice, Request};
 pub use ending::Ending;
 pub use error_code::ErrorCode;
 pub use lab::{BadSpec, Source, Spec};
+pub use pattern::{BadPattern, Pattern};
 pub use record::{Kept, Record, Restored, Talk, Task};
 pub use text::{Text, sanitise};
 

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use decury_common::base::id::{GroupId, GroupName};
+use decury_common::base::id::{GroupId, GroupName, UserName};
 use decury_common::base::limits::MEMBERS_MAX;
 use decury_common::base::time::Instant;
 use decury_common::endpoint::{JoinGroup, KnownGroup};
@@ -18,10 +18,13 @@ use decury_common::machine::Wakeup;
 use decury_common::order::OrderKind;
 
 use super::place::Place;
-use super::{ErrorCode, GroupSummary, Notice, Session};
+use super::tracker_client::{Ask, Failure, Reply};
+use super::{ErrorCode, Event, GroupSummary, Notice, Pattern, Session};
 
 /// How long a node that may know, or find, others waits for their word before it founds a group.
 const FOUND_AFTER: Duration = Duration::from_secs(1);
+/// Nodes wait differently long, by up to so many milliseconds.
+const FOUND_APART_MS: u64 = 500;
 /// Who has not answered at a named address after so long is told to be silent.
 const SILENT_AFTER: Duration = Duration::from_secs(3);
 
@@ -32,11 +35,23 @@ pub(super) struct Peers {
     founded_at: BTreeMap<GroupName, Instant>,
     /// Addresses at which nobody has answered yet; and when that is told, if it has not been.
     tried: BTreeMap<SocketAddr, Option<Instant>>,
+    /// Searches for people that the tracker was asked for: the line behind each, and whose names are meant.
+    searches: BTreeMap<u32, (Option<u64>, Option<Pattern>)>,
     /// Groups of whose conflict with another one the person has been told.
     conflicts: BTreeSet<GroupName>,
 }
 
 impl Peers {
+    /// Whether nobody waits for an answer.
+    pub(super) fn is_idle(&self) -> bool {
+        self.searches.is_empty()
+    }
+
+    /// The lines that wait for an answer, which they will not get.
+    pub(super) fn give_up(&mut self) -> impl Iterator<Item = Option<u64>> + use<> {
+        std::mem::take(&mut self.searches).into_values().map(|(re, _)| re)
+    }
+
     /// This node is out of a group.
     pub(super) fn forget(&mut self, group: GroupName) {
         self.conflicts.remove(&group);
@@ -71,6 +86,34 @@ impl Session {
         }
     }
 
+    /// Finds people: those whom the tracker, if it has taken this node in, or peers know, and those seen before.
+    pub(super) fn find_people(&mut self, now: Instant, re: Option<u64>, pattern: Option<Pattern>) {
+        if self.tracker.tracker().is_none() {
+            return self.tell_people(re, pattern.as_ref(), BTreeSet::new());
+        }
+        let ask = self.tracker.ask(now, Ask::Users);
+        self.peers.searches.insert(ask, (re, pattern));
+    }
+
+    /// The tracker's answer to that, or none.
+    pub(super) fn handle_users(&mut self, ask: u32, result: Result<Reply, Failure>) {
+        let Some((re, pattern)) = self.peers.searches.remove(&ask) else { return };
+        let names = match result {
+            Ok(Reply::Users(names)) => names.into_iter().collect(),
+            _ => BTreeSet::new(),
+        };
+        self.tell_people(re, pattern.as_ref(), names);
+    }
+
+    fn tell_people(&mut self, re: Option<u64>, pattern: Option<&Pattern>, mut there: BTreeSet<UserName>) {
+        there.insert(self.config.name);
+        there.append(&mut self.endpoint.people());
+        let meant = |name: &UserName| pattern.is_none_or(|pattern| pattern.matches(*name));
+        let all: BTreeSet<UserName> = there.union(self.private.seen()).copied().filter(meant).collect();
+        let users = all.into_iter().map(|name| (name, there.contains(&name))).collect();
+        self.tell(Event::Users { re, users });
+    }
+
     /// What is to be sent to everybody in the local network, if anything.
     pub fn poll_call(&mut self, now: Instant) -> Option<Vec<u8>> {
         self.endpoint.poll_call(now)
@@ -85,7 +128,11 @@ impl Session {
 
     /// Looks for a group among what peers tell.
     pub(super) fn ask_peers(&mut self, now: Instant, group: GroupName) {
-        let wait = if self.endpoint.is_searching() { FOUND_AFTER } else { Duration::ZERO };
+        let wait = match self.endpoint.is_searching() {
+            // Of many who start together one is the first, and the others join it.
+            true => FOUND_AFTER + Duration::from_millis(self.config.incarnation.0 % FOUND_APART_MS),
+            false => Duration::ZERO,
+        };
         self.peers.founded_at.insert(group, now + wait);
         self.find_among_peers(now, group);
     }

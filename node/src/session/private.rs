@@ -190,6 +190,11 @@ impl Private {
         self.outboxes.get(&to).map(|outbox| outbox.stage)
     }
 
+    /// People who were there at some time.
+    pub(super) fn seen(&self) -> &BTreeSet<UserName> {
+        &self.seen
+    }
+
     fn has_seen(&self, name: UserName) -> bool {
         self.seen.contains(&name)
     }

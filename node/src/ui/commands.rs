@@ -10,7 +10,7 @@ use decury_common::base::limits::MESSAGE_MAX;
 use decury_common::order::OrderKind;
 
 use crate::session::record::{RECALL_MAX, RECALL_USUAL};
-use crate::session::{BadSpec, Command, ErrorCode, FaultChange, Talk};
+use crate::session::{BadPattern, BadSpec, Command, ErrorCode, FaultChange, Talk};
 
 /// A line that was not understood: the code, and a sentence for the person.
 pub(super) type Refusal = (ErrorCode, String);
@@ -80,6 +80,13 @@ static COMMANDS: &[Spec] = &[
             let group = arguments.group_or_none()?;
             arguments.end(Command::Members { group })
         }),
+    },
+    Spec {
+        names: &["u", "list"],
+        usage: "!u [PATTERN]",
+        about: "find people: all, or those whose names fit, with * and ? for anything, or /a regular expression/",
+        example: "!u a*",
+        parse: Some(|arguments| arguments.people()),
     },
     Spec {
         names: &["why"],
@@ -156,7 +163,6 @@ static COMMANDS: &[Spec] = &[
         example: "!q",
         parse: Some(|arguments| arguments.end(Command::Quit)),
     },
-    later(&["u", "list"], "!u [PATTERN]", "find people"),
     later(&["find"], "!find WORDS", "search in what was said"),
     later(&["send"], "!send USER|GROUP PATH", "send a file"),
     later(&["info"], "!info ID", "how far a message has come with each member"),
@@ -225,6 +231,15 @@ impl Arguments<'_> {
 
     fn group(&mut self) -> Result<GroupName, Refusal> {
         self.group_or_none()?.ok_or_else(|| self.wrong("which group?"))
+    }
+
+    /// A pattern is all that stands behind the name: an expression may have blanks.
+    fn people(self) -> Result<Command, Refusal> {
+        let pattern = match self.text.trim() {
+            "" => None,
+            text => Some(text.parse().map_err(|bad: BadPattern| self.wrong(&bad.to_string()))?),
+        };
+        Ok(Command::People { pattern })
     }
 
     fn address(&mut self) -> Result<SocketAddr, Refusal> {

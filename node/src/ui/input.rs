@@ -102,6 +102,9 @@ mod tests {
             ("!fault from=ann,cut", Command::Fault { change: Some(FaultChange::Add(ann_is_cut)) }),
             ("!peer 192.0.2.7:4000", Command::Peer { address: "192.0.2.7:4000".parse().unwrap() }),
             ("/peer [::1]:4000", Command::Peer { address: "[::1]:4000".parse().unwrap() }),
+            ("!u", Command::People { pattern: None }),
+            ("/list a*", Command::People { pattern: Some("a*".parse().unwrap()) }),
+            ("!u /a b/", Command::People { pattern: Some("/a b/".parse().unwrap()) }),
             ("!q", Command::Quit),
             ("/quit\r", Command::Quit),
         ] {
@@ -242,7 +245,7 @@ mod tests {
 
     #[test]
     fn what_a_later_version_brings_is_refused_by_name() {
-        for line in ["!u", "/list", "!text \"a\""] {
+        for line in ["!info 1", "/find x", "!text \"a\""] {
             let (code, text) = refused(line.as_bytes());
             assert_eq!(code, ErrorCode::NotInThisVersion, "{line}");
             assert!(text.ends_with("is not in this version"), "{line}: {text}");

@@ -121,6 +121,9 @@ enum Fields<'a> {
     Groups {
         groups: Vec<Group>,
     },
+    Users {
+        users: Vec<User>,
+    },
     Members {
         group: GroupName,
         members: Vec<Member>,
@@ -166,6 +169,12 @@ struct Group {
     order: &'static str,
     members: usize,
     limit: usize,
+}
+
+#[derive(Serialize)]
+struct User {
+    name: UserName,
+    online: bool,
 }
 
 #[derive(Serialize)]
@@ -238,6 +247,10 @@ fn fields(event: &Event) -> (&'static str, Option<u64>, Fields<'_>) {
         }
         Event::Groups { re, groups } => {
             ("groups", *re, Fields::Groups { groups: groups.iter().map(group).collect() })
+        }
+        Event::Users { re, users } => {
+            let users = users.iter().map(|&(name, online)| User { name, online }).collect();
+            ("users", *re, Fields::Users { users })
         }
         Event::Members { re, group, members } => {
             let members = members.iter().map(member).collect();

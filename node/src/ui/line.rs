@@ -93,6 +93,7 @@ impl<M: Write, T: Write> LineMode<M, T> {
                 Some("there is no current group now: !j GROUP or !w GROUP".to_owned())
             }
             Event::Groups { groups, .. } => Some(groups_listed(groups)),
+            Event::Users { users, .. } => Some(people_listed(users)),
             Event::Members { group, members, .. } => Some(members_listed(*group, members)),
             Event::Held { group, waiting, .. } => Some(held_listed(*group, waiting)),
             Event::History { talk, .. } => {
@@ -189,6 +190,17 @@ fn place(talk: Talk) -> String {
 
 fn listed<T: ToString>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn people_listed(users: &[(UserName, bool)]) -> String {
+    if users.is_empty() {
+        return "nobody is known whose name fits".to_owned();
+    }
+    let line = |&(name, online): &(UserName, bool)| match online {
+        true => name.to_string(),
+        false => format!("{name} (away)"),
+    };
+    format!("people:\n  {}", users.iter().map(line).collect::<Vec<_>>().join("\n  "))
 }
 
 fn groups_listed(groups: &[GroupSummary]) -> String {

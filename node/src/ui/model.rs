@@ -65,6 +65,9 @@ impl Model {
             Event::Groups { groups, .. } => {
                 groups.iter().for_each(|group| remember(&mut self.heard_of_groups, group.name));
             }
+            Event::Users { users, .. } => {
+                users.iter().for_each(|user| remember(&mut self.heard_of_people, user.0));
+            }
             Event::Private { from, .. } => remember(&mut self.heard_of_people, *from),
             _ => {}
         }

@@ -257,6 +257,7 @@ impl SessionHost {
             }
             Event::Current { re, .. }
             | Event::Members { re, .. }
+            | Event::Users { re, .. }
             | Event::Held { re, .. }
             | Event::Figures { re, .. }
             | Event::Faults { re, .. }

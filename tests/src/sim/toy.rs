@@ -219,7 +219,7 @@ impl Program for ToyHost {
                 desk.record(What::Sent { group, id, payload: payload.clone() });
                 self.toy.delivered.push_back((desk.host, count, payload));
             }
-            Command::Leave { .. } | Command::Say { .. } | Command::Quit => {}
+            Command::Leave { .. } | Command::Say { .. } | Command::Quit | Command::List => {}
         }
     }
 

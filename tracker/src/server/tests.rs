@@ -1,5 +1,6 @@
 use decury_common::base::id::{GroupName, Identity, Incarnation};
 use decury_common::base::list::List;
+use decury_common::base::rng::Rng;
 use decury_common::order::OrderKind;
 use decury_common::wire::figures::{Figures, Run};
 use decury_common::wire::tracker::{GroupReport, Joined, Notice};

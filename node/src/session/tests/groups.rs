@@ -152,20 +152,36 @@ fn piped_input_waits_while_the_window_is_full_and_a_person_is_told() {
     }
 }
 
-#[test]
-fn a_group_whose_name_another_one_got_meanwhile_is_left_for_that_one() {
+/// Ann is in the lobby and out of the restarted tracker's reach while bob and cid join it anew.
+fn created_anew(order: &str) -> World {
     let mut world = World::with(&["ann", "bob", "cid"]);
     world.join(0, "!j lobby");
     world.stop_tracker();
     world.barred.insert(0);
     world.start_tracker();
-    world.join(1, "!j lobby");
-    world.join(2, "!j lobby");
+    for node in [1, 2] {
+        world.join(node, &format!("!j lobby {order}"));
+    }
     world.barred.clear();
-    let both = |event: &Event| matches!(event, Event::Joined { view, .. } if view.members.len() == 3);
-    world.wait(0, both);
-    assert!(world.nodes[0].events.iter().any(|event| matches!(event, Event::Left { .. })));
-    let text = world.type_line(0, "together");
-    world.wait(0, |event| matches!(event, Event::Sent { re, .. } if *re == Some(text)));
+    world
+}
+
+#[test]
+fn a_group_that_is_created_anew_while_some_are_away_is_the_same_one() {
+    let mut world = created_anew("causal");
+    world.wait(0, |event| matches!(event, Event::View { view, .. } if view.members.len() == 3));
+    assert!(!world.nodes[0].events.iter().any(|event| matches!(event, Event::Left { .. })));
+    world.type_line(0, "together");
     world.wait(2, |event| matches!(event, Event::Message { .. }));
+}
+
+#[test]
+fn with_another_order_it_is_another_one_and_who_lost_the_name_is_told() {
+    let mut world = created_anew("fifo");
+    world.wait(0, |event| is_notice(event, "order_conflict"));
+    world.pass(10 * SECOND);
+    let told = world.nodes[0].events.iter().filter(|event| is_notice(event, "order_conflict"));
+    assert_eq!(told.count(), 1);
+    world.type_line(0, "on my own");
+    world.wait(0, |event| matches!(event, Event::Message { .. }));
 }

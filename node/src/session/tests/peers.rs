@@ -119,6 +119,7 @@ fn who_has_a_tracker_that_is_dead_joins_through_a_peer_and_founds_nothing_alone(
         together(&mut world, node, 3);
     }
     world.join(cid, "!j attic");
+    world.pass(SECOND);
     let Event::Groups { groups, .. } = world.answer(0, "!g") else { panic!() };
     assert_eq!(groups.len(), 2, "{groups:?}");
     world.peers.clear();
@@ -133,6 +134,19 @@ fn who_has_a_tracker_that_is_dead_joins_through_a_peer_and_founds_nothing_alone(
 }
 
 #[test]
+fn the_name_of_a_member_who_lives_is_refused_and_that_of_one_who_crashed_is_taken_over() {
+    let mut world = chain(&["ann", "bob", "ann"]);
+    world.join(0, "!j lobby");
+    world.join(1, "!j lobby");
+    let refused = world.answer(2, "!j lobby");
+    assert_eq!(code(&refused), Some(ErrorCode::NameTaken));
+    world.kill(0);
+    world.join(2, "!j lobby");
+    let Event::Members { members, .. } = world.answer(2, "!lm") else { panic!() };
+    assert_eq!(members.len(), 2);
+}
+
+#[test]
 fn people_are_found_among_peers_and_who_is_not_there_is_told_after_a_moment() {
     let mut world = chain(&["ann", "bob", "cid"]);
     let hello = world.type_line(2, "!p ann hello");
@@ -142,6 +156,10 @@ fn people_are_found_among_peers_and_who_is_not_there_is_told_after_a_moment() {
     assert_eq!(code(&nobody), Some(ErrorCode::NoSuchUser));
     world.kill(0);
     world.pass(20 * SECOND);
+    let Event::Users { users, .. } = world.answer(2, "!u *n*") else { panic!() };
+    assert_eq!(users, [("ann".parse().unwrap(), false)]);
+    let Event::Users { users, .. } = world.answer(2, "!u /^(bob|cid)$/") else { panic!() };
+    assert!(users.len() == 2 && users.iter().all(|user| user.1));
     let away = world.answer(2, "!p ann are you there?");
     assert_eq!(code(&away), Some(ErrorCode::NotHere));
 }

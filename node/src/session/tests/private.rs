@@ -112,6 +112,7 @@ fn who_was_seen_here_is_away_even_if_the_tracker_forgot() {
     }
     world.stop_tracker();
     world.start_tracker();
+    world.pass(SECOND);
     for name in ["bob", "cid"] {
         assert_eq!(refusal(&mut world, 0, &format!("!p {name} hello")), ErrorCode::NotHere);
     }

@@ -83,6 +83,7 @@ fn command(line: &str) -> Command {
         (Some("!why"), group) => Command::Why { group },
         (Some("!lm"), group) => Command::Members { group },
         (Some("!g"), None) => Command::Groups,
+        (Some("!u"), _) => Command::People { pattern: line.get(3..).map(|text| text.parse().unwrap()) },
         (Some("!peer"), None) => Command::Peer { address: line[6..].parse().unwrap() },
         (Some("!s"), None) => Command::Figures,
         (Some("!p"), Some(_)) => {
@@ -403,6 +404,7 @@ pub(super) fn answered(event: &Event) -> Option<u64> {
         | Event::Sent { re, .. }
         | Event::PrivateSent { re, .. }
         | Event::Groups { re, .. }
+        | Event::Users { re, .. }
         | Event::Members { re, .. }
         | Event::Held { re, .. }
         | Event::History { re, .. }
