@@ -375,8 +375,10 @@ fn suggestion(typed: &str) -> Option<&'static str> {
         return None;
     }
     let completed = names.clone().find(|name| length > 1 && name.starts_with(typed));
-    let near = || names.map(|name| (distance(typed, name), name)).min().filter(|near| near.0 <= length / 2);
-    completed.or_else(|| near().map(|near| near.1))
+    // Of equally near ones that with the same first letter.
+    let rank = |name: &'static str| (distance(typed, name), name.get(..1) != typed.get(..1), name);
+    let near = || names.map(rank).min().filter(|near| near.0 <= length / 2);
+    completed.or_else(|| near().map(|near| near.2))
 }
 
 /// Levenshtein's distance: how many characters must be put in, taken out or changed.
