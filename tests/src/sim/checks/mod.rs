@@ -84,7 +84,7 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
-    fn all(&mut self) -> [&mut dyn Check; 15] {
+    fn all(&mut self) -> [&mut dyn Check; 16] {
         [
             &mut self.creation,
             &mut self.views,
