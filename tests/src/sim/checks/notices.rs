@@ -68,7 +68,8 @@ impl Notices {
         let gone = former.members.iter().filter(|(id, user)| !stays(*user) && !self.leavers.contains(id));
         for (id, user) in gone.filter(|(_, user)| !told(user)) {
             let what = format!("{member} was not told that {user} is silent, who is not in {}", view.id);
-            if before.seat(*id).is_none_or(|seat| seat.stay == Stay::Over) {
+            // A session may not have told yet that it is in, and wish to leave all the same.
+            if before.seat(*id).is_some_and(|seat| seat.stay == Stay::Over) {
                 return Err(what);
             }
             self.owed.insert(*id, what);

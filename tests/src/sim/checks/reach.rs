@@ -26,6 +26,16 @@ pub(super) struct Reach {
     runs_since: BTreeMap<HostId, Instant>,
     /// Since when a member has had others in its view.
     together_since: BTreeMap<MemberId, BTreeMap<MemberId, Instant>>,
+    /// Suspicions that break the promise, unless they came with a view: then others had them, who may have had reason to.
+    doubts: Vec<Doubt>,
+}
+
+#[derive(Clone, Debug)]
+struct Doubt {
+    at: Instant,
+    member: MemberId,
+    peer: UserName,
+    what: String,
 }
 
 impl Reach {
@@ -101,6 +111,15 @@ impl Check for Reach {
     }
 
     fn observe(&mut self, record: &Record, before: &Roster) -> Verdict {
+        if let What::View { member, view, .. } = &record.what {
+            let is_in = |name: UserName| view.members.iter().any(|(_, other)| *other == name);
+            let came_with_it =
+                |doubt: &Doubt| (doubt.at, doubt.member) == (record.at, *member) && !is_in(doubt.peer);
+            self.doubts.retain(|doubt| !came_with_it(doubt));
+        }
+        if let Some(doubt) = self.doubts.iter().find(|doubt| doubt.at < record.at) {
+            return Err(doubt.what.clone());
+        }
         match &record.what {
             What::Disturbed(links) => self.disturb(record.at, links),
             What::Started { .. } => _ = self.runs_since.insert(record.host, record.at),
@@ -108,11 +127,17 @@ impl Check for Reach {
             What::Killed => _ = self.runs_since.remove(&record.host),
             What::View { member, view, .. } => self.view(record.at, *member, view),
             What::Noticed { member, notice: Noticed::Suspected(peer), .. } => {
-                return self.suspects(record.at, *member, *peer, before);
+                if let Err(what) = self.suspects(record.at, *member, *peer, before) {
+                    self.doubts.push(Doubt { at: record.at, member: *member, peer: *peer, what });
+                }
             }
             _ => {}
         }
         Ok(())
+    }
+
+    fn finish(&mut self, _roster: &Roster) -> Verdict {
+        self.doubts.first().map_or(Ok(()), |doubt| Err(doubt.what.clone()))
     }
 }
 
