@@ -9,7 +9,7 @@ fn a_line_that_makes_no_sense_is_answered_by_its_number() {
         ("!jion lobby", "bad_command"),
         ("!j", "bad_command"),
         ("!j a/b", "bad_name"),
-        ("!j lobby safe", "not_in_this_version"),
+        ("!j lobby fast", "bad_command"),
         ("hello?", "no_current_group"),
         ("!lm", "no_current_group"),
         ("!w lobby", "no_such_group"),

@@ -168,7 +168,9 @@ mod tests {
         for good in
             [&[(0, 1), (1, 0)][..], &[(0, 1), (1, 2), (2, 0)], &[(0, 2), (2, 3), (3, 1), (1, 2), (2, 0)]]
         {
-            story(good, PATIENCE * 2).breaks("reach");
+            let mut story = story(good, PATIENCE * 2);
+            story.end();
+            story.breaks("reach");
         }
     }
 
@@ -188,7 +190,7 @@ mod tests {
             match what {
                 0 => story.stop(2, PATIENCE / 2),
                 1 => story.kill(2),
-                2 => story.view(2, &[2]),
+                2 => story.view_with(2, (2, &[2]), &[], 1),
                 _ => story.disturb(|from, to| (from, to) == (2, 1)),
             }
             story.suspects(0, 1);
@@ -198,6 +200,7 @@ mod tests {
         story.wait(PATIENCE * 2);
         story.disturb(|from, to| (from, to) == (3, 1));
         story.suspects(0, 1);
+        story.end();
         story.breaks("reach");
     }
 }
