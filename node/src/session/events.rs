@@ -57,13 +57,7 @@ impl Session {
             endpoint::Event::View { group, view, joined, left, cause } => {
                 self.handle_view(now, group, view, joined, left, cause);
             }
-            endpoint::Event::Left { group, clean } => {
-                self.unheard.remove(&group);
-                if !clean && !matches!(self.places.get(&group), Some(Place::Leaving(Leave::GivenUp))) {
-                    self.notice(None, Notice::LeftUnheard { group });
-                }
-                self.handle_left(now, group);
-            }
+            endpoint::Event::Left { group, clean } => self.handle_end(now, group, clean),
             endpoint::Event::Refused { group, reason } => self.handle_refused(now, group, reason),
             endpoint::Event::Suspected { group, member: user } => {
                 self.notice(None, Notice::PeerSuspected { group, user });
@@ -87,6 +81,15 @@ impl Session {
         }
         self.drain_tracker(now);
         None
+    }
+
+    /// A stay in a group is over.
+    fn handle_end(&mut self, now: Instant, group: GroupName, clean: bool) {
+        self.unheard.remove(&group);
+        if !clean && !matches!(self.places.get(&group), Some(Place::Leaving(Leave::GivenUp))) {
+            self.notice(None, Notice::LeftUnheard { group });
+        }
+        self.handle_left(now, group);
     }
 
     /// Counts a delivery, and measures how long it took if another's message says when it was sent. (Own ones, most of

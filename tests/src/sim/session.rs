@@ -238,11 +238,7 @@ impl SessionHost {
                 self.on_notice(notice, desk);
             }
             Event::Error { id: Some(id), .. } => desk.record(What::Unconfirmed { id }),
-            Event::Error { re: None, .. } => {
-                // The return to some group may have come to nothing.
-                let lost = self.wishes.values_mut().filter(|wish| wish.wanted && wish.member.is_none());
-                lost.for_each(|wish| _ = wish.again_at.get_or_insert(desk.now + TRY_AGAIN));
-            }
+            Event::Error { re: None, .. } => self.return_again(desk),
             Event::Error { re, .. } => {
                 if let Some(Line::Join(group, _)) = self.answered(re)
                     && let Some(wish) = self.wishes.get_mut(&group)
@@ -277,6 +273,12 @@ impl SessionHost {
             Event::Refused { .. } => desk.record(What::Ending),
             Event::Ready { .. } | Event::Bye { .. } => {}
         }
+    }
+
+    /// The return to some group may have come to nothing.
+    fn return_again(&mut self, desk: &Desk<'_>) {
+        let lost = self.wishes.values_mut().filter(|wish| wish.wanted && wish.member.is_none());
+        lost.for_each(|wish| _ = wish.again_at.get_or_insert(desk.now + TRY_AGAIN));
     }
 
     fn on_notice(&mut self, notice: Notice, desk: &mut Desk<'_>) {
