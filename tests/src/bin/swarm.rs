@@ -121,14 +121,12 @@ impl Swarm {
         if !self.args.keep_going {
             self.stop.store(true, Ordering::Relaxed);
         }
-        if failed.is_empty() {
-            self.tell(plan, outcome);
-        }
+        self.tell(plan, outcome, failed.is_empty());
         failed.push((plan.seed, violation.to_string()));
     }
 
-    fn tell(&self, plan: &Plan, outcome: &Outcome) {
-        if !self.args.shrink {
+    fn tell(&self, plan: &Plan, outcome: &Outcome, is_first: bool) {
+        if !self.args.shrink || !is_first {
             println!("{}\n", report::report(plan, outcome));
             return;
         }

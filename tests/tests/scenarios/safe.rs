@@ -56,10 +56,12 @@ fn two_sided_cut_after_the_decisions() {
     stage.discard(lost);
     stage.until_view(&N[..2]);
     stage.until_view(&N[2..4]);
-    let mut sequence = stage.marks(N[0]);
+    let sequence = stage.marks(N[0]);
+    assert!(
+        [[m0, m2], [m2, m0]].iter().any(|either| sequence == either.map(|id| (id, true))),
+        "{sequence:?}"
+    );
     have(&stage, &N[..4], &sequence);
-    sequence.sort_unstable();
-    assert_eq!(sequence, [(m0, true), (m2, true)]);
     stage.ends_well();
 }
 
@@ -73,13 +75,16 @@ fn ack_after_promise() {
     let message = said(&mut stage, others[0]);
     stage.pass(millis(50));
     stage.lose(Kind::Prepare, N[0], [N[2], N[3]]);
+    stage.lose(Kind::Prepare, [N[2], N[3]], [N[0], N[1]]);
     let cut = stage.hold(Kind::Cut, N[0], N[1]);
     stage.kill(N[4]);
     stage.until_hit(cut, 1);
     let acknowledged = stage.watch(Kind::Decided, [N[0], N[1]], Hosts::ALL);
     stage.release(late);
     stage.pass(millis(100));
-    assert_eq!(stage.world.hits(acknowledged), 0, "acknowledged after a promise");
+    if stage.world.hits(acknowledged) > 0 {
+        stage.fail("acknowledged after a promise");
+    }
     have(&stage, &N[..4], &[]);
     stage.partition(&[side, others]);
     stage.release(cut);
