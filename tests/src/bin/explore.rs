@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Parser;
 use decury_tests::explore::scenario::{ALL, Scenario};
 use decury_tests::explore::search::{self, Report};
-use decury_tests::explore::state::Budget;
+use decury_tests::explore::state::{Budget, State};
 
 /// Steps of a schedule that are shown.
 const PATH_MAX: usize = 100;
@@ -31,6 +31,9 @@ struct Args {
     /// Give up after so many states of one scenario.
     #[arg(long, default_value_t = 10_000_000)]
     states: u64,
+    /// Tell states apart by everything, also by what cannot matter: what is explored comes to the same, after longer.
+    #[arg(long)]
+    exact: bool,
 }
 
 fn main() -> ExitCode {
@@ -41,12 +44,14 @@ fn main() -> ExitCode {
     let mut is_good = true;
     for scenario in scenarios {
         let start = Instant::now();
-        let report = search::explore(scenario.begin(budget), args.states);
+        let tell = if args.exact { State::digest_of_all } else { State::digest };
+        let report = search::explore_by(tell, scenario.begin(budget), args.states);
         let seconds = start.elapsed().as_secs_f64();
-        let Report { states, transitions, settled, depth, complete, .. } = report;
+        let Report { states, transitions, settled, depth, longest, complete, .. } = report;
+        let outcomes = report.outcomes.len();
         let how_far = if complete { "all of them" } else { "not all" };
         println!(
-            "{scenario}: {states} states ({how_far}), {transitions} steps, {settled} ends, {depth} steps deep, {seconds:.1} s"
+            "{scenario}: {states} states ({how_far}), {transitions} steps, {settled} ends of {outcomes} kinds, {depth} steps deep, at most {longest:?} to the end, {seconds:.1} s"
         );
         if let Some((what, path)) = report.violation {
             println!("VIOLATION: {what}");

@@ -1,6 +1,7 @@
 //! What can happen next.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::node::{Datagram, Stage};
 use super::state::State;
@@ -10,9 +11,9 @@ use crate::sim::frames;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// This datagram arrives.
-    Deliver(Datagram),
+    Deliver(Arc<Datagram>),
     /// This datagram is lost.
-    Lose(Datagram),
+    Lose(Arc<Datagram>),
     /// A node crashes.
     Crash(usize),
     /// The first suspects the second, who is gone.
@@ -35,11 +36,12 @@ impl State {
         let mut actions = Vec::new();
         let mut link = None;
         for datagram in self.flying.iter() {
+            // That one further back is lost shows when it would arrive.
             if link.replace(datagram.link()) != Some(datagram.link()) || self.budget.overtakings > 0 {
                 actions.push(Action::Deliver(datagram.clone()));
-            }
-            if self.budget.losses > 0 {
-                actions.push(Action::Lose(datagram.clone()));
+                if self.budget.losses > 0 {
+                    actions.push(Action::Lose(datagram.clone()));
+                }
             }
         }
         let here = || self.nodes.iter().filter(|node| node.stage == Stage::Here);
@@ -78,7 +80,7 @@ impl State {
                 Action::Lose(_) | Action::Crash(_) | Action::Beat | Action::Torn(..) => continue,
             };
             if self.nodes[here].stage == Stage::Here {
-                let torn = (1..self.nodes.len() - 1)
+                let torn = (0..self.nodes.len() - 1)
                     .map(|sent| Action::Torn(Box::new(actions[place].clone()), sent));
                 let torn: Vec<Action> = torn.collect();
                 actions.extend(torn);
@@ -88,7 +90,7 @@ impl State {
 
     /// Time passes when nothing else must happen first.
     fn timers(&self, overdue: bool, actions: &mut Vec<Action>) {
-        let deadlines = self.nodes.iter().filter_map(|node| Some((node.deadline()?, node.number)));
+        let deadlines = self.nodes.iter().filter_map(|node| Some((node.due?, node.number)));
         let deadlines: Vec<_> = deadlines.collect();
         if !self.flying.is_empty() {
             if self.budget.hurries > 0 {

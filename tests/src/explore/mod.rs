@@ -15,8 +15,11 @@
 //! The idea is that of explicit-state model checkers (Holzmann's SPIN, stateright), applied to the code that runs.
 
 pub mod action;
+pub mod canonical;
 pub mod checks;
+pub mod memo;
 pub mod node;
 pub mod scenario;
 pub mod search;
+pub mod seen;
 pub mod state;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ use decury_common::order::{OrderKind, OrderReport};
 use decury_common::wire::membership::{Addresses, Digest, Holding, Holdings, Member, PriorCut};
 use decury_common::wire::mesh::{Echo, Hello};
 use decury_common::wire::{Frame, Header, Packer, Section, Unpacker};
+
+use super::canonical::Canonical;
+use super::memo::Input;
 
 const GROUP: GroupId = GroupId(1);
 /// Round trips are not measured here; after this long a fragment counts as lost.
@@ -34,7 +37,7 @@ pub enum Stage {
 }
 
 /// A view that a node installed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Step {
     /// The view before; `None` for the first.
     pub former: Option<ViewId>,
@@ -49,7 +52,7 @@ pub struct Step {
 }
 
 /// How many messages of whom a node holds in its view.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Holds {
     /// The view.
     pub view: ViewId,
@@ -118,12 +121,16 @@ pub struct Node {
     pub leaving: bool,
     /// All views that it installed.
     pub steps: Vec<Step>,
-    /// Of everything above: states are told apart by it.
+    /// Of everything above.
     pub digest: u64,
+    /// What of that counts: states are told apart by it.
+    pub canonical: Canonical,
+    /// When something is due.
+    pub due: Option<Instant>,
 }
 
 /// A datagram on its way.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Datagram {
     /// Its sender's number.
     pub from: usize,
@@ -162,7 +169,9 @@ impl Node {
         }
         let (holds, suspects) = (None, BTreeSet::new());
         let (stage, leaving, steps) = (Stage::Here, false, Vec::new());
-        let mut node = Node { number, membership, holds, suspects, stage, leaving, steps, digest: 0 };
+        let (digest, canonical, due) = (0, Canonical::default(), None);
+        let mut node =
+            Node { number, membership, holds, suspects, stage, leaving, steps, digest, canonical, due };
         node.note_digest();
         node
     }
@@ -172,7 +181,27 @@ impl Node {
         self.membership.view().map(|view| view.id)
     }
 
-    /// It looks at everything anew; gives the datagrams that it sends then. `nodes`: how many there are in all.
+    /// Something comes to it; gives the datagrams that it sends then. `nodes`: how many there are in all.
+    pub fn take(&mut self, now: Instant, nodes: usize, input: &Input) -> Vec<Datagram> {
+        match input {
+            Input::Datagram(datagram) => return self.receive(now, nodes, datagram),
+            Input::Suspect(gone) => _ = self.suspects.insert(*gone),
+            Input::Fetch(theirs) => _ = self.holds.as_mut().map(|mine| mine.fetch(theirs)),
+            Input::Heartbeats => {
+                for other in (0..nodes)
+                    .map(incarnation)
+                    .filter(|&other| self.membership.knows(other))
+                    .collect::<Vec<_>>()
+                {
+                    self.membership.heartbeat(other);
+                }
+            }
+            Input::Time => {}
+        }
+        self.turn(now, nodes)
+    }
+
+    /// It looks at everything anew; gives the datagrams that it sends then.
     pub fn turn(&mut self, now: Instant, nodes: usize) -> Vec<Datagram> {
         let mesh = self.mesh(now, nodes);
         self.call(now, &mesh, |membership, cx| membership.advance(cx));
@@ -189,7 +218,7 @@ impl Node {
     }
 
     /// A datagram has come.
-    pub fn receive(&mut self, now: Instant, nodes: usize, datagram: &Datagram) -> Vec<Datagram> {
+    fn receive(&mut self, now: Instant, nodes: usize, datagram: &Datagram) -> Vec<Datagram> {
         let mut frames: Vec<(Section, Frame<'_>)> = Vec::new();
         if let Ok((_, mut unpacker)) = Unpacker::new(&datagram.bytes) {
             while let Ok(Some((Some(section), frame))) = unpacker.next_frame() {
@@ -203,8 +232,7 @@ impl Node {
         self.turn(now, nodes)
     }
 
-    /// When something is due.
-    pub fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self) -> Option<Instant> {
         let due = self.membership.poll_timeout().map(|wakeup| wakeup.at);
         match self.stage {
             Stage::Here => due,
@@ -293,13 +321,20 @@ impl Node {
 
     /// To be called when anything has changed.
     pub fn note_digest(&mut self) {
+        let (digest, canonical, due) = (0, Canonical::default(), self.deadline());
+        (self.digest, self.canonical, self.due) = (digest, canonical, due);
         let mut text = String::with_capacity(8_192);
-        self.digest = 0;
-        let written = write!(text, "{self:?}");
-        debug_assert!(written.is_ok(), "a string takes all that is written");
+        let mut written = write!(text, "{self:?}");
         let mut hasher = DefaultHasher::new();
-        hasher.write(text.as_bytes());
+        text.hash(&mut hasher);
         self.digest = hasher.finish();
+        if let Stage::Gone(_) = self.stage {
+            // Of one who is gone only its views count any more, and since when.
+            text.clear();
+            written = written.and(write!(text, "{} {:?} {:?}", self.number, self.stage, self.steps));
+        }
+        debug_assert!(written.is_ok(), "a string takes all that is written");
+        self.canonical = Canonical::new(&text, self.view().is_some());
     }
 }
 

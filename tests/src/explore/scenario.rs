@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::action::Action;
+use super::memo::Memo;
 use super::node::{Node, Stage};
 use super::state::{Budget, START, State};
 
@@ -42,7 +43,7 @@ impl Scenario {
             Scenario::Crash(node) => {
                 let mut state = together(3);
                 state.budget.crashes = 1;
-                state.after(&Action::Crash(node))
+                state.after(&Action::Crash(node), &mut Memo::default())
             }
             Scenario::Leave(node) => {
                 let mut state = together(3);
@@ -90,17 +91,18 @@ fn apart(nodes: usize, split: usize) -> State {
     for node in 0..nodes {
         state.turn(node, |node| node.suspects.clear());
     }
-    state.after(&Action::Beat)
+    state.after(&Action::Beat, &mut Memo::default())
 }
 
 /// One schedule in which nothing goes wrong, until `done`.
 fn run(mut state: State, done: impl Fn(&State) -> bool) -> State {
+    let mut memo = Memo::default();
     for _ in 0..10_000 {
         if done(&state) {
             return state;
         }
         let Some(action) = state.actions().into_iter().next() else { break };
-        state = state.after(&action);
+        state = state.after(&action, &mut memo);
     }
     unreachable!(
         "a schedule in which nothing goes wrong comes to its end: {:?}",

@@ -8,6 +8,7 @@ use decury_common::base::limits::SUSPECT_AFTER;
 use decury_common::base::time::Instant;
 
 use super::action::Action;
+use super::memo::{Input, Memo};
 use super::node::{Datagram, Node, Stage, incarnation};
 
 /// When an exploration begins: late enough for "two seconds ago".
@@ -37,7 +38,7 @@ pub struct State {
     /// The nodes, by number.
     pub nodes: Vec<Arc<Node>>,
     /// What is in flight: by link, on each in the order of sending.
-    pub flying: Arc<Vec<Datagram>>,
+    pub flying: Arc<Vec<Arc<Datagram>>>,
     /// What may still go wrong.
     pub budget: Budget,
     /// When heartbeats are due.
@@ -59,31 +60,45 @@ impl State {
         state
     }
 
-    /// What tells this state from others.
-    pub fn digest(&self) -> u64 {
+    /// Of everything, the time included.
+    pub fn digest_of_all(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.nodes.iter().for_each(|node| node.digest.hash(&mut hasher));
+        (&self.flying, self.now, self.beat_at, self.budget).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Of the views that were installed, by whom.
+    pub fn outcome(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.nodes.iter().for_each(|node| node.steps.hash(&mut hasher));
+        hasher.finish()
+    }
+
+    /// Of what counts: what tells this state from others.
+    pub fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.nodes.iter().for_each(|node| node.canonical.hash(self.now, &mut hasher));
         for datagram in self.flying.iter() {
-            (datagram.from, datagram.to, &datagram.bytes).hash(&mut hasher);
+            datagram.hash(&mut hasher);
         }
-        (self.now.as_micros(), self.beat_at.as_micros(), self.budget).hash(&mut hasher);
+        (self.beat_at.since(self.now), self.budget).hash(&mut hasher);
         hasher.finish()
     }
 
     /// The state after this action.
-    pub fn after(&self, action: &Action) -> State {
+    pub fn after(&self, action: &Action, memo: &mut Memo) -> State {
         let mut next = self.clone();
         match action {
             Action::Torn(action, sent) => {
-                if let Some((node, mut datagrams)) = next.apply(action) {
-                    datagrams.truncate(*sent);
-                    next.send(datagrams);
+                if let Some((node, datagrams)) = next.apply(action, memo) {
+                    next.send(&datagrams[..datagrams.len().min(*sent)]);
                     next.crash(node);
                 }
             }
             action => {
-                if let Some((_, datagrams)) = next.apply(action) {
-                    next.send(datagrams);
+                if let Some((_, datagrams)) = next.apply(action, memo) {
+                    next.send(&datagrams);
                 }
             }
         }
@@ -91,43 +106,45 @@ impl State {
     }
 
     /// What happens at a node gives what it sends then.
-    fn apply(&mut self, action: &Action) -> Option<(usize, Vec<Datagram>)> {
-        let (now, nodes) = (self.now, self.nodes.len());
-        match action {
+    fn apply(&mut self, action: &Action, memo: &mut Memo) -> Option<(usize, Arc<[Arc<Datagram>]>)> {
+        let (node, input) = match action {
             Action::Deliver(datagram) => {
                 if !self.take(datagram) {
                     self.budget.overtakings -= 1;
                 }
-                let node = Arc::make_mut(&mut self.nodes[datagram.to]);
-                return Some((datagram.to, node.receive(now, nodes, datagram)));
+                (datagram.to, Input::Datagram(datagram.clone()))
             }
-            Action::Suspect(node, gone) => {
-                return Some((*node, self.at(*node, |node| _ = node.suspects.insert(*gone))));
-            }
-            Action::Fetch(node, holder) => {
-                let holder = self.nodes[*holder].clone();
-                let fetch = |node: &mut Node| {
-                    let both = node.holds.as_mut().zip(holder.holds.as_ref());
-                    both.map(|(mine, theirs)| mine.fetch(theirs));
-                };
-                return Some((*node, self.at(*node, fetch)));
-            }
+            Action::Suspect(node, gone) => (*node, Input::Suspect(*gone)),
+            Action::Fetch(node, holder) => (*node, Input::Fetch(self.nodes[*holder].holds.clone()?)),
             Action::Fire(node) | Action::Hurry(node) => {
                 if matches!(action, Action::Hurry(_)) {
                     self.budget.hurries -= 1;
                 }
-                self.now = self.nodes[*node].deadline().map_or(now, |at| at.max(now));
-                return Some((*node, self.at(*node, |_| ())));
+                self.now = self.nodes[*node].due.map_or(self.now, |at| at.max(self.now));
+                (*node, Input::Time)
             }
             Action::Lose(datagram) => {
                 _ = self.take(datagram);
                 self.budget.losses -= 1;
+                return None;
             }
-            Action::Crash(node) => self.crash(*node),
-            Action::Beat => self.beat(),
-            Action::Torn(..) => {}
-        }
-        None
+            Action::Crash(node) => {
+                self.crash(*node);
+                return None;
+            }
+            Action::Beat => {
+                self.beat(memo);
+                return None;
+            }
+            Action::Torn(..) => return None,
+        };
+        Some((node, self.turned(node, &input, memo)))
+    }
+
+    fn turned(&mut self, node: usize, input: &Input, memo: &mut Memo) -> Arc<[Arc<Datagram>]> {
+        let (after, sent) = memo.turn(&self.nodes[node], self.now, self.nodes.len(), input);
+        self.nodes[node] = after;
+        sent
     }
 
     fn crash(&mut self, node: usize) {
@@ -140,33 +157,27 @@ impl State {
 
     /// Something happens at a node, and it looks at everything anew; what it sends then is in flight.
     pub fn turn(&mut self, node: usize, what: impl FnOnce(&mut Node)) {
-        let sent = self.at(node, what);
-        self.send(sent);
-    }
-
-    fn at(&mut self, node: usize, what: impl FnOnce(&mut Node)) -> Vec<Datagram> {
         let (now, nodes) = (self.now, self.nodes.len());
-        let node = Arc::make_mut(&mut self.nodes[node]);
-        what(node);
-        node.turn(now, nodes)
+        let turning = Arc::make_mut(&mut self.nodes[node]);
+        what(turning);
+        let sent: Vec<_> = turning.turn(now, nodes).into_iter().map(Arc::new).collect();
+        self.send(&sent);
     }
 
-    fn beat(&mut self) {
+    fn beat(&mut self, memo: &mut Memo) {
         self.now = self.beat_at.max(self.now);
         self.beat_at = self.now + BEAT;
-        let up = self.nodes.iter().filter(|node| !matches!(node.stage, Stage::Gone(_)));
-        for number in up.map(|node| node.number).collect::<Vec<_>>() {
-            let others = (0..self.nodes.len()).map(incarnation);
-            self.turn(number, |node| {
-                let known: Vec<_> = others.filter(|&other| node.membership.knows(other)).collect();
-                known.into_iter().for_each(|other| node.membership.heartbeat(other));
-            });
+        for node in 0..self.nodes.len() {
+            if !matches!(self.nodes[node].stage, Stage::Gone(_)) {
+                let sent = self.turned(node, &Input::Heartbeats, memo);
+                self.send(&sent);
+            }
         }
     }
 
     /// Takes a datagram out. False if it was not the first of its link.
     #[must_use]
-    fn take(&mut self, datagram: &Datagram) -> bool {
+    fn take(&mut self, datagram: &Arc<Datagram>) -> bool {
         let first = self.flying.partition_point(|other| other.link() < datagram.link());
         let flying = Arc::make_mut(&mut self.flying);
         let Some(place) = flying.iter().position(|other| other == datagram) else { return true };
@@ -174,19 +185,26 @@ impl State {
         place == first
     }
 
-    /// Puts datagrams in flight; nobody receives what is for those who are gone. What only repeats one that is still in
-    /// flight on the same link tells nothing new.
-    fn send(&mut self, sent: Vec<Datagram>) {
+    /// Puts datagrams in flight; nobody receives what is for those who are gone. What only repeats the one
+    /// before it on the same link tells nothing new.
+    fn send(&mut self, sent: &[Arc<Datagram>]) {
         let flying = Arc::make_mut(&mut self.flying);
         for datagram in sent {
             let gone = |number: usize| matches!(self.nodes[number].stage, Stage::Gone(_));
             let is_cut = (datagram.from < self.split) != (datagram.to < self.split);
-            if is_cut || gone(datagram.to) || flying.contains(&datagram) {
+            if is_cut || gone(datagram.to) {
                 continue;
             }
             let place = flying.partition_point(|other| other.link() <= datagram.link());
-            flying.insert(place, datagram);
+            if place.checked_sub(1).is_none_or(|before| flying[before] != *datagram) {
+                flying.insert(place, datagram.clone());
+            }
         }
+    }
+
+    /// How many views were installed, by all.
+    pub fn steps(&self) -> usize {
+        self.nodes.iter().map(|node| node.steps.len()).sum()
     }
 
     /// Those who are gone, whom this node knows and does not suspect.
