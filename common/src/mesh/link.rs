@@ -2,14 +2,15 @@
 //!
 //! A link is down once nothing has come over it for a while, five heartbeats as a rule: at a loss of a fifth that happens
 //! to a good link every few minutes only. One that was down is up again when it has been heard for two heartbeats without
-//! a gap, so that a bad link does not come and go with every datagram. Who does not know whether it is heard sends ever
+//! a gap, so that a bad link does not come and go with every datagram. Only numbered heartbeats and pings count, each
+//! newer than all before: what a queue has held back says nothing about the link by now. Who does not know whether it is heard sends ever
 //! more rarely, and says so: then silence means nothing for longer.
 
 use std::time::Duration;
 
 use super::peer::PROBE_LAST;
 use crate::base::time::Instant;
-use crate::wire::mesh::Neighbour;
+use crate::wire::mesh::{Neighbour, Ping};
 
 /// Heartbeats for which a link that was down must have been heard.
 const PROVEN: u32 = 2;
@@ -20,7 +21,9 @@ const SLOW_SILENCE: Duration =
 #[derive(Clone, Debug, Default)]
 pub(super) struct Link {
     up: bool,
-    /// When something came last.
+    /// The highest number that came.
+    newest: u64,
+    /// When it came.
     at: Option<Instant>,
     /// Since when it is heard without a gap.
     since: Instant,
@@ -43,8 +46,12 @@ impl Link {
         }
     }
 
-    /// Something has come.
-    pub(super) fn handle_heard(&mut self, now: Instant, pace: Duration) {
+    /// A heartbeat or a ping of this number has come.
+    fn handle_number(&mut self, now: Instant, pace: Duration, number: u64) {
+        if number <= self.newest {
+            return;
+        }
+        self.newest = number;
         if self.at.is_none_or(|at| now.since(at) > pace * PROVEN) {
             self.since = now;
         }
@@ -52,18 +59,23 @@ impl Link {
         self.at = Some(now);
     }
 
-    /// It came by this of my addresses; the next may take long or not.
-    pub(super) fn handle_ping(&mut self, way: u8, slow: bool) {
-        self.slow = slow;
-        self.up |= slow;
-        if self.way == 0 && way < Neighbour::SLOW {
-            self.way = way;
+    /// A ping came by the address that it names; the next may take long or not.
+    pub(super) fn handle_ping(&mut self, now: Instant, pace: Duration, ping: Ping) {
+        if ping.number < self.newest {
+            return;
+        }
+        self.handle_number(now, pace, ping.number);
+        self.slow = ping.slow;
+        self.up |= ping.slow;
+        if self.way == 0 && ping.way < Neighbour::SLOW {
+            self.way = ping.way;
         }
     }
 
-    /// The peer sends at its usual pace.
-    pub(super) fn handle_hello(&mut self) {
-        self.slow = false;
+    /// A heartbeat came: the peer sends at its usual pace.
+    pub(super) fn handle_hello(&mut self, now: Instant, pace: Duration, number: u64) {
+        self.slow &= number <= self.newest;
+        self.handle_number(now, pace, number);
     }
 
     /// When it is down unless something comes: after this silence, or a longer one.
@@ -98,7 +110,7 @@ mod tests {
         let mut link = Link::default();
         for &time in times {
             link.handle_timeout(at(time), SILENCE);
-            link.handle_heard(at(time), PACE);
+            link.handle_hello(at(time), PACE, time + 1);
         }
         link.handle_timeout(at(now), SILENCE);
         link
@@ -123,16 +135,14 @@ mod tests {
     #[test]
     fn who_sends_rarely_and_says_so_is_waited_for() {
         let mut link = heard(&[0], 1_000);
-        link.handle_heard(at(1_000), PACE);
-        link.handle_ping(3, true);
+        link.handle_ping(at(1_000), PACE, Ping { number: 2_000, way: 3, slow: true });
         assert!(link.is_up() && link.way() == 3 + Neighbour::SLOW);
         link.handle_timeout(at(5_400), SILENCE);
         assert!(link.is_up());
         link.handle_timeout(at(5_500), SILENCE);
         assert!(!link.is_up() && link.way() == Neighbour::UNHEARD);
-        link.handle_heard(at(6_000), PACE);
-        link.handle_ping(1, true);
-        link.handle_hello();
+        link.handle_ping(at(6_000), PACE, Ping { number: 2_001, way: 1, slow: true });
+        link.handle_hello(at(6_000), PACE, 2_002);
         link.handle_timeout(at(6_500), SILENCE);
         assert!(!link.is_up(), "a heartbeat says that the next comes soon");
     }
@@ -140,8 +150,20 @@ mod tests {
     #[test]
     fn the_way_that_worked_first_is_kept() {
         let mut link = heard(&[0], 0);
-        link.handle_ping(2, false);
-        link.handle_ping(1, false);
+        for (number, way) in [(2, 2), (3, 1)] {
+            link.handle_ping(at(0), PACE, Ping { number, way, slow: false });
+        }
         assert_eq!(link.way(), 2);
+    }
+
+    #[test]
+    fn what_was_held_back_does_not_count() {
+        let mut link = heard(&[0, 100, 200], 200);
+        for number in [1, 101, 200] {
+            link.handle_hello(at(600), PACE, number);
+            link.handle_ping(at(600), PACE, Ping { number, way: 1, slow: true });
+        }
+        link.handle_timeout(at(700), SILENCE);
+        assert!(!link.is_up());
     }
 }

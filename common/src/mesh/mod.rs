@@ -180,14 +180,7 @@ impl Mesh {
         }
         match arrival {
             Arrival::Relayed(relay) => peer.came_by = Some(relay),
-            Arrival::Straight(from) => {
-                peer.path = Some(from);
-                let was_up = peer.link.is_up();
-                peer.link.handle_heard(now, self.pace);
-                if !was_up && peer.link.is_up() && peer.wanted {
-                    self.refresh_links(now);
-                }
-            }
+            Arrival::Straight(from) => peer.path = Some(from),
         }
         true
     }
@@ -195,9 +188,11 @@ impl Mesh {
     /// A heartbeat has come, on a datagram that [`Mesh::handle_heard`] has seen.
     pub fn handle_hello(&mut self, now: Instant, node: Incarnation, arrival: Arrival, hello: &Hello) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
+        let was_up = peer.link.is_up();
         if arrival.address().is_some() {
-            peer.link.handle_hello();
+            peer.link.handle_hello(now, self.pace, hello.number);
         }
+        let is_found = !was_up && peer.link.is_up() && peer.wanted;
         let met = peer.met;
         peer.handle_hello(now, hello);
         if !met && peer.met {
@@ -208,12 +203,15 @@ impl Mesh {
             self.events.push(MeshEvent::Back(node));
             self.reroute(now);
         }
+        if is_found {
+            self.refresh_links(now);
+        }
     }
 
     /// This peer's datagram, which came straight, says by which of my addresses.
     pub fn handle_ping(&mut self, now: Instant, node: Incarnation, ping: Ping) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        peer.link.handle_ping(ping.way, ping.slow);
+        peer.link.handle_ping(now, self.pace, ping);
         self.refresh_links(now);
     }
 

@@ -10,7 +10,7 @@ use super::rtt::Rtt;
 use crate::base::id::Incarnation;
 use crate::base::time::Instant;
 use crate::wire::membership::Addresses;
-use crate::wire::mesh::{Echo, Hello};
+use crate::wire::mesh::{Echo, Hello, Ping};
 
 /// Heartbeats whose time of sending is remembered, so that an echo can be measured.
 const SENT_MAX: usize = 64;
@@ -54,7 +54,7 @@ pub(super) struct Peer {
     pub(super) clock: ClockFilter,
     /// Its newest heartbeat and when it came.
     newest: Option<(u64, Instant)>,
-    /// When my heartbeats were sent, by number modulo the length.
+    /// When my heartbeats and pings were sent, by number modulo the length.
     sent: [Instant; SENT_MAX],
     pub(super) number: u64,
     /// The number before the first that was sent since this peer was met: echoes of earlier ones measure nothing.
@@ -191,10 +191,11 @@ impl Peer {
     }
 
     /// The next of its addresses to ping.
-    pub(super) fn ping(&mut self, now: Instant, pace: Duration) -> Option<(SocketAddr, u8)> {
+    pub(super) fn ping(&mut self, now: Instant, pace: Duration) -> Option<(SocketAddr, Ping)> {
         self.ping_at = now + pace;
         self.pinged = (self.pinged + 1) % self.ways().count().max(1);
-        self.ways().nth(self.pinged)
+        let (to, way) = self.ways().nth(self.pinged)?;
+        Some((to, Ping { number: self.next_number(now), way, slow: false }))
     }
 
     /// The next heartbeat in time.
@@ -221,13 +222,18 @@ impl Peer {
     }
 
     fn next_hello(&mut self, now: Instant, probe: bool) -> Hello {
-        self.number += 1;
-        self.sent[slot(self.number)] = now;
+        let number = self.next_number(now);
         let echo = self.newest.map(|(number, at)| Echo {
             number,
             held_us: u32::try_from(now.since(at).as_micros()).unwrap_or(u32::MAX),
         });
-        Hello { number: self.number, at: now, echo, probe }
+        Hello { number, at: now, echo, probe }
+    }
+
+    fn next_number(&mut self, now: Instant) -> u64 {
+        self.number += 1;
+        self.sent[slot(self.number)] = now;
+        self.number
     }
 
     /// Something has come of a peer that does not answer: perhaps it would now.

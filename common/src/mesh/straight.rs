@@ -64,9 +64,9 @@ impl Mesh {
             peer.telling.heartbeat(&self.links, node);
         }
         let sets = peer.telling.take(now, &self.links, ROOM);
-        if let Some((to, way)) = peer.ping(now, self.pace) {
-            let ping = Frame::Ping(Ping { way, slow: false });
-            let frames = std::iter::once(ping).chain(sets.into_iter().map(Frame::Links)).collect();
+        if let Some((to, ping)) = peer.ping(now, self.pace) {
+            let frames =
+                std::iter::once(Frame::Ping(ping)).chain(sets.into_iter().map(Frame::Links)).collect();
             self.straight.push_back(Straight { node, to, frames });
         }
         true
@@ -86,7 +86,7 @@ impl Mesh {
         let sets = peer.telling.take(now, &self.links, ROOM);
         let over = (!peer.is_straight()).then(|| self.next_hop(node)).flatten();
         for (to, way) in ways {
-            let first = [Frame::Hello(hello), Frame::Ping(Ping { way, slow })];
+            let first = [Frame::Hello(hello), Frame::Ping(Ping { number: hello.number, way, slow })];
             let frames = first.into_iter().chain(sets.iter().cloned().map(Frame::Links)).collect();
             self.straight.push_back(Straight { node, to, frames });
         }

@@ -33,6 +33,8 @@ pub struct Echo {
 /// Sent straight to one of the receiver's addresses while the sender does not know whether that works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ping {
+    /// Rises with each ping and each heartbeat that this node sends to this peer; that of the heartbeat beside it.
+    pub number: u64,
     /// Which address this is of those that the sender knows, from 1; 0: where it heard the receiver last.
     pub way: u8,
     /// The sender is in no hurry: the next may take as long as probes back off.
@@ -118,7 +120,7 @@ mod tests {
         let echo = Some(Echo { number: u64::MAX, held_us: u32::MAX });
         let hello = Hello { number: u64::MAX, at: Instant::from_micros(u64::MAX), echo, probe: true };
         assert!(packer.push(&Frame::Hello(hello)));
-        assert!(packer.push(&Frame::Ping(Ping { way: 8, slow: true })));
+        assert!(packer.push(&Frame::Ping(Ping { number: u64::MAX, way: 8, slow: true })));
         let before = packer.room();
         assert!(packer.push(&Frame::Links(links.clone())));
         assert!(before - packer.room() <= Links::frame_max(PEERS_MAX));
@@ -136,7 +138,7 @@ mod tests {
     fn a_datagram_that_is_passed_on_differs_in_its_count_of_hops_alone() {
         let header = Header { from: Incarnation(7), to: Some(Incarnation(9)), hops: 254 };
         let mut packer = Packer::new(header);
-        assert!(packer.push(&Frame::Ping(Ping { way: 1, slow: false })));
+        assert!(packer.push(&Frame::Ping(Ping { number: 1, way: 1, slow: false })));
         let mut bytes = packer.finish();
         for hops in [255, 255] {
             let passed = Header::pass_on(&bytes);

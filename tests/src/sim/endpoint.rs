@@ -296,6 +296,7 @@ impl Program for EndpointHost {
         };
         let groups: Vec<GroupName> = self.seats.iter().filter_map(due).collect();
         for group in groups {
+            some = true;
             self.ask(group, desk);
         }
         some

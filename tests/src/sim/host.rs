@@ -168,7 +168,7 @@ pub trait Program {
     /// The person at the host speaks.
     fn command(&mut self, command: Command, desk: &mut Desk<'_>);
 
-    /// Reads what the machine reports and does what is due at [`Program::wakeup`]. Whether there was anything to read.
+    /// Reads what the machine reports and does what is due at [`Program::wakeup`]. Whether there was anything to do.
     fn attend(&mut self, desk: &mut Desk<'_>) -> bool;
 
     /// When [`Program::attend`] must be called without anything having arrived.

@@ -158,7 +158,8 @@ impl SessionHost {
     }
 
     /// The session takes what it wants to.
-    fn submit(&mut self, desk: &mut Desk<'_>) {
+    fn submit(&mut self, desk: &mut Desk<'_>) -> bool {
+        let before = self.lines;
         while self.session.wants_input()
             && let Some(line) = self.typed.pop_front()
         {
@@ -184,6 +185,7 @@ impl SessionHost {
             self.session.submit(desk.now, Request { re: Some(self.lines), command });
             self.hear(desk);
         }
+        self.lines > before
     }
 
     fn end(&mut self, desk: &mut Desk<'_>) {
@@ -452,10 +454,10 @@ impl Program for SessionHost {
         self.now = desk.now;
         let some = self.hear(desk);
         self.try_again(desk);
-        self.submit(desk);
+        let submitted = self.submit(desk);
         let committed = self.keep(desk);
         let more = self.hear(desk);
-        self.keep(desk) || committed || some || more
+        self.keep(desk) || committed || submitted || some || more
     }
 
     fn has_ended(&self) -> bool {

@@ -471,7 +471,6 @@ impl World {
             while program.attend(&mut Desk { now: local, world_now: now, host: id, directory, history }) {
                 wire.drain(now, local, id, &mut *program, &mut effects, history);
             }
-            wire.drain(now, local, id, &mut *program, &mut effects, history);
         }
         let ended = program.has_ended();
         host.program = Some(program);
