@@ -141,6 +141,12 @@ pub enum Event {
         /// For whom.
         member: UserName,
     },
+    /// Another view of this group is in reach and full: mine goes on beside it, and they become one when there is room.
+    /// Told once in each of my views, when the other one has been in sight for a second.
+    MergeRefused {
+        /// The group.
+        group: GroupName,
+    },
     /// After [`SendError::Busy`]: there is room again.
     Writable {
         /// The group.

@@ -408,6 +408,7 @@ impl Group {
             match outcome {
                 Outcome::Installed(installed) => self.install(now, mesh, *installed),
                 Outcome::Refused(reason) => self.refused(reason),
+                Outcome::MergeRefused => self.deliveries.push(now, Event::MergeRefused { group: self.name }),
                 Outcome::Recall(from, recall) => self.handle_recall(now, from, &recall),
                 Outcome::Past(from, past) => self.handle_past(now, from, past),
                 Outcome::Alone(cut) => self.end_alone(now, &cut),

@@ -64,6 +64,7 @@ impl Membership {
             self.ask_for_merge(cx, leader);
         }
         self.refuse_some(cx, &view, leads_view);
+        self.tell_apart(cx, &view);
         if let Some(at) = self.roster.next_merge(cx.now) {
             self.check_by(at, "membership: a merge may be tried again");
         }

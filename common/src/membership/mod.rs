@@ -11,9 +11,10 @@
 //! synchrony*, 1994), with the numbered attempts of Paxos.
 //!
 //! Files: `view`; `change` (the data of a change under way); `participant`, `coordinator`, `joiner` (the three parts a
-//! node plays, as methods of [`Membership`]); `roster` (whom we know of); `compose` and `cut` (arithmetic); `courier`
+//! node plays, as methods of [`Membership`]); `roster` (whom we know of); `apart` (who is left out when there are too many); `compose` and `cut` (arithmetic); `courier`
 //! (transport of large messages).
 
+mod apart;
 mod change;
 mod compose;
 mod coordinator;
@@ -43,6 +44,7 @@ use crate::wire::membership::{
     Addresses, Digest, Holdings, Join, Member, Message, ParcelKind, Past, PriorCut, Recall, Refusal, Refuse,
 };
 use crate::wire::{Beacon, Frame, Packer, Section};
+use apart::Apart;
 use change::{Attempt, Change};
 use courier::Courier;
 use roster::{News, Roster};
@@ -95,6 +97,8 @@ pub enum Outcome {
     Installed(Box<Installed>),
     /// This node is not taken in.
     Refused(Refusal),
+    /// My view does not merge with another one in sight, since that is full.
+    MergeRefused,
     /// This node wanted to leave, and nobody else is left: its view ends for it with all that it holds.
     Alone(PriorCut),
     /// This node asks what was said before a view.
@@ -156,6 +160,7 @@ pub struct Membership {
     patience: Duration,
     /// Attempts of mine that were refused in a row.
     refusals: u32,
+    apart: Apart,
     /// Who was silent in my last attempt: left out of the next.
     silent: BTreeSet<MemberId>,
     /// Nodes that matter to this group.
@@ -194,6 +199,7 @@ impl Membership {
             reason_since: None,
             patience,
             refusals: 0,
+            apart: Apart::default(),
             silent: BTreeSet::new(),
             peers: BTreeSet::new(),
             wanted: Vec::new(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::apart::Apart;
 use super::change::{Change, Readied, is_sane, part, participant};
 use super::{Context, Installed, Membership, Outcome, READY_REPEAT, View};
 use crate::base::id::{Incarnation, MemberId, UserName, ViewId};
@@ -250,6 +251,7 @@ impl Membership {
         (self.reason_since, self.refusals) = (None, 0);
         self.patience = self.rng.between(self.suspect_after / 2, self.suspect_after);
         self.silent.clear();
+        self.apart = Apart::default();
         for kind in [ParcelKind::Prepare, ParcelKind::Promise, ParcelKind::Cut] {
             self.courier.cancel(kind);
         }

@@ -185,12 +185,7 @@ impl Roster {
     pub(super) fn foreign(&self, now: Instant, mesh: &Mesh, mine: &View) -> BTreeMap<ViewId, Foreign> {
         let mut views: BTreeMap<ViewId, Foreign> = BTreeMap::new();
         let mut waiting: Vec<ViewId> = Vec::new();
-        for (&node, known) in &self.nodes {
-            let Some(view) = known.view else { continue };
-            let of_mine = mine.contains(known.beacon.member) && !self.is_elsewhere(mine, known.beacon.member);
-            if view == mine.id || of_mine || known.beacon.leaving || !mesh.reaches(now, node) {
-                continue;
-            }
+        for (view, node, known) in self.in_other_views(now, mesh, mine) {
             let foreign = views.entry(view).or_default();
             foreign.members = foreign.members.max(usize::from(known.beacon.members));
             foreign.nodes.insert(known.beacon.rank, node);
@@ -200,6 +195,27 @@ impl Roster {
         }
         views.retain(|view, _| !waiting.contains(view));
         views
+    }
+
+    /// Those in reach who are in another view, with that.
+    fn in_other_views<'a>(
+        &'a self,
+        now: Instant,
+        mesh: &'a Mesh,
+        mine: &'a View,
+    ) -> impl Iterator<Item = (ViewId, Incarnation, &'a Node)> {
+        let of_mine = |member: MemberId| mine.contains(member) && !self.is_elsewhere(mine, member);
+        self.nodes.iter().filter_map(move |(&node, known)| {
+            let view = known.view.filter(|&view| view != mine.id)?;
+            let counts = !of_mine(known.beacon.member) && !known.beacon.leaving && mesh.reaches(now, node);
+            counts.then_some((view, node, known))
+        })
+    }
+
+    /// Whether another view in sight is full.
+    pub(super) fn sees_full(&self, now: Instant, mesh: &Mesh, mine: &View) -> bool {
+        let is_full = |known: &Node| usize::from(known.beacon.members) >= MEMBERS_MAX;
+        self.in_other_views(now, mesh, mine).any(|(_, _, known)| is_full(known))
     }
 
     /// The views that merge with mine, as all who see the same would say; mine is not among them.

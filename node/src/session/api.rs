@@ -422,6 +422,11 @@ pub enum Notice {
         /// Which group.
         group: GroupName,
     },
+    /// Another view of a group is in reach and full: mine goes on beside it until there is room.
+    MergeRefused {
+        /// Which group.
+        group: GroupName,
+    },
     /// What is said is not kept at the moment.
     StoreTrouble {
         /// Why.
@@ -459,6 +464,7 @@ impl Notice {
             Notice::NameTaken { .. } => "name_taken",
             Notice::LeftUnheard { .. } => "left_unheard",
             Notice::HistoryGap { .. } => "history_gap",
+            Notice::MergeRefused { .. } => "merge_refused",
             Notice::StoreTrouble { .. } => "store_trouble",
             Notice::StoreBack { .. } => "store_back",
             Notice::Outbox { .. } => "outbox",
@@ -475,7 +481,8 @@ impl Notice {
             | Notice::OrderDiffers { group, .. }
             | Notice::OrderConflict { group, .. }
             | Notice::LeftUnheard { group }
-            | Notice::HistoryGap { group } => Some(group),
+            | Notice::HistoryGap { group }
+            | Notice::MergeRefused { group } => Some(group),
             Notice::TrackerLost
             | Notice::TrackerBack { .. }
             | Notice::PeerTried { .. }
@@ -542,6 +549,12 @@ impl fmt::Display for Notice {
             }
             Notice::HistoryGap { group } => {
                 write!(f, "some of what was said in #{group} without you is out of reach")
+            }
+            Notice::MergeRefused { group } => {
+                write!(
+                    f,
+                    "#{group} is full without you: you can talk on among yourselves, and come in when there is room"
+                )
             }
             Notice::StoreTrouble { trouble } => {
                 write!(

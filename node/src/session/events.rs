@@ -21,6 +21,7 @@ impl Session {
             endpoint::Event::Message { group, .. }
             | endpoint::Event::View { group, .. }
             | endpoint::Event::HistoryGap { group }
+            | endpoint::Event::MergeRefused { group }
                 if self.unheard.contains(&group) => {}
             endpoint::Event::Message {
                 group,
@@ -69,6 +70,7 @@ impl Session {
             endpoint::Event::WaitingFor { group, member: user } => {
                 self.notice(None, Notice::WaitingFor { group, user });
             }
+            endpoint::Event::MergeRefused { group } => self.notice(None, Notice::MergeRefused { group }),
             endpoint::Event::Writable { .. } => self.retry_waiting(now),
             endpoint::Event::HistoryGap { group } => self.notice(None, Notice::HistoryGap { group }),
             endpoint::Event::Private { .. }

@@ -554,6 +554,10 @@ mod tests {
                 Event::Notice { re: None, notice: Notice::HistoryGap { group } },
                 r##""notice","at":7,"kind":"history_gap","group":"lobby","text":"some of what was said in #lobby without you is out of reach""##,
             ),
+            (
+                Event::Notice { re: None, notice: Notice::MergeRefused { group } },
+                r##""notice","at":7,"kind":"merge_refused","group":"lobby","text":"#lobby is full without you: you can talk on among yourselves, and come in when there is room""##,
+            ),
         ] {
             assert_eq!(line(&event), format!("{{\"event\":{fields}}}\n"));
         }

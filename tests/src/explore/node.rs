@@ -248,7 +248,7 @@ impl Node {
             match outcome {
                 Outcome::Installed(installed) => self.install(now, &installed),
                 Outcome::Alone(_) | Outcome::Refused(_) => self.stage = Stage::Gone(now),
-                Outcome::Recall(..) | Outcome::Past(..) => {}
+                Outcome::MergeRefused | Outcome::Recall(..) | Outcome::Past(..) => {}
             }
         }
         self.membership.take_wanted();

@@ -209,23 +209,34 @@ impl EndpointHost {
                     desk.record(What::Left { group, member, clean });
                 }
             }
-            Event::Refused { group, .. } => {
-                let Some(seat) = self.seats.get_mut(&group) else { return };
-                seat.ask_at = desk.now + ASK_AGAIN;
-                if let Some(member) = seat.member.take() {
-                    desk.record(What::Refused { group, member });
-                }
-            }
+            Event::Refused { group, .. } => self.refused(group, desk),
             Event::Writable { group } => self.flush(group, desk),
-            Event::Suspected { group, member } => self.noticed(group, Noticed::Suspected(member), desk),
-            Event::Back { group, member } => self.noticed(group, Noticed::Back(member), desk),
-            Event::Alone { group } => self.noticed(group, Noticed::Alone, desk),
-            Event::WaitingFor { group, member } => self.noticed(group, Noticed::WaitingFor(member), desk),
+            Event::Suspected { group, .. }
+            | Event::Back { group, .. }
+            | Event::Alone { group }
+            | Event::WaitingFor { group, .. }
+            | Event::MergeRefused { group } => self.noticed(group, &event, desk),
             Event::PrivateWritable { .. } => {}
         }
     }
 
-    fn noticed(&self, group: GroupName, notice: Noticed, desk: &mut Desk<'_>) {
+    fn refused(&mut self, group: GroupName, desk: &mut Desk<'_>) {
+        let Some(seat) = self.seats.get_mut(&group) else { return };
+        seat.ask_at = desk.now + ASK_AGAIN;
+        if let Some(member) = seat.member.take() {
+            desk.record(What::Refused { group, member });
+        }
+    }
+
+    fn noticed(&self, group: GroupName, event: &Event, desk: &mut Desk<'_>) {
+        let notice = match *event {
+            Event::Suspected { member, .. } => Noticed::Suspected(member),
+            Event::Back { member, .. } => Noticed::Back(member),
+            Event::Alone { .. } => Noticed::Alone,
+            Event::WaitingFor { member, .. } => Noticed::WaitingFor(member),
+            Event::MergeRefused { .. } => Noticed::MergeRefused,
+            _ => return,
+        };
         if let Some(member) = self.member(group) {
             desk.record(What::Noticed { group, member, notice });
         }

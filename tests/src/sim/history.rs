@@ -190,6 +190,8 @@ pub enum Noticed {
     Alone,
     /// The group waits for this one.
     WaitingFor(UserName),
+    /// Its view does not merge with another one, which is full.
+    MergeRefused,
 }
 
 /// A message as it was delivered.

@@ -298,6 +298,7 @@ impl SessionHost {
             Notice::PeerSuspected { group, user } => self.noticed(group, Noticed::Suspected(user), desk),
             Notice::PeerBack { group, user } => self.noticed(group, Noticed::Back(user), desk),
             Notice::Alone { group } => self.noticed(group, Noticed::Alone, desk),
+            Notice::MergeRefused { group } => self.noticed(group, Noticed::MergeRefused, desk),
             Notice::WaitingFor { group, user } => self.noticed(group, Noticed::WaitingFor(user), desk),
             _ => {}
         }

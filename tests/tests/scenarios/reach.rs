@@ -2,6 +2,7 @@
 
 use decury_common::order::OrderKind;
 use decury_tests::sim::HostId;
+use decury_tests::sim::history::Noticed;
 use decury_tests::sim::stage::Stage;
 
 use crate::{N, millis, seconds};
@@ -96,6 +97,14 @@ fn eleven() {
     let outside: Vec<HostId> = N[..11].iter().filter(|n| stage.members(**n).len() != 10).copied().collect();
     assert_eq!(outside.len(), 1, "outside: {outside:?}");
     assert_eq!(stage.members(outside[0]), outside, "the eleventh has a view of its own");
+    let told = |stage: &Stage, host: HostId| {
+        stage.noticed(host).iter().filter(|notice| **notice == Noticed::MergeRefused).count()
+    };
+    for host in &N[..11] {
+        assert_eq!(told(&stage, *host), usize::from(*host == outside[0]), "{host}");
+    }
+    let alone = stage.says(outside[0]).unwrap();
+    stage.until_delivered(outside[0], alone);
     let views = views_within(&mut stage, &N[..11], 30);
     assert!(views.iter().all(|&views| views == 0), "{views:?} views without a reason");
 
@@ -103,6 +112,10 @@ fn eleven() {
     stage.leave(leaver);
     let rest: Vec<HostId> = N[..11].iter().filter(|host| **host != leaver).copied().collect();
     stage.until_view(&rest);
+    stage.until("they are told what it said", |stage| {
+        rest.iter().all(|host| stage.heard(*host).contains(&alone))
+    });
+    assert_eq!(told(&stage, outside[0]), 1);
     stage.ends_well();
 }
 

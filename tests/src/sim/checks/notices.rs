@@ -1,9 +1,11 @@
 //! Notices: who leaves a view without having wished to was said to be silent before, to everybody who sees it; who was
-//! said to be silent and is in the view in the end was said to be back; and nothing is said that cannot be true, or twice.
+//! said to be silent and is in the view in the end was said to be back; who stays beside a full view is told so; and nothing
+//! is said that cannot be true, or twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use decury_common::base::id::{MemberId, UserName};
+use decury_common::base::id::{GroupName, MemberId, UserName};
+use decury_common::base::limits::MEMBERS_MAX;
 use decury_common::endpoint::ViewInfo;
 
 use super::{Check, Verdict};
@@ -15,6 +17,10 @@ pub(super) struct Notices {
     silent: BTreeMap<MemberId, BTreeSet<UserName>>,
     /// Who was told to be alone in its current view.
     alone: BTreeSet<MemberId>,
+    /// Who has ever asked to be in each group.
+    joined: BTreeMap<GroupName, BTreeSet<MemberId>>,
+    /// Who was told in its current view that it does not merge.
+    apart: BTreeSet<MemberId>,
     /// Who has ever wished to leave, or has left.
     leavers: BTreeSet<MemberId>,
     /// Who has left a view untold and lives: it must have left the group by itself, which a session may do, and says so
@@ -34,7 +40,7 @@ fn name(view: &ViewInfo, member: MemberId) -> Option<UserName> {
 }
 
 impl Notices {
-    fn noticed(&mut self, member: MemberId, notice: Noticed, view: &ViewInfo) -> Verdict {
+    fn noticed(&mut self, group: GroupName, member: MemberId, notice: Noticed, view: &ViewInfo) -> Verdict {
         let silent = self.silent.entry(member).or_default();
         let among = |user: UserName| view.members.iter().any(|&(_, name)| name == user);
         let is_me = |user: UserName| name(view, member) == Some(user);
@@ -54,6 +60,12 @@ impl Notices {
             Noticed::Alone if !self.alone.insert(member) => {
                 Err(format!("{member} is told twice to be alone"))
             }
+            Noticed::MergeRefused if self.joined.get(&group).is_none_or(|all| all.len() <= MEMBERS_MAX) => {
+                Err(format!("{member} is told of a full view besides its own, and there never were so many"))
+            }
+            Noticed::MergeRefused if !self.apart.insert(member) => {
+                Err(format!("{member} is told twice that its view does not merge"))
+            }
             Noticed::WaitingFor(user) if is_me(user) => Err(format!("{member} is told to wait for itself")),
             _ => Ok(()),
         }
@@ -62,6 +74,7 @@ impl Notices {
     fn installs(&mut self, member: MemberId, view: &ViewInfo, before: &Roster) -> Verdict {
         let Some(former) = current(before, member) else { return Ok(()) };
         self.alone.remove(&member);
+        self.apart.remove(&member);
         let stays = |user: UserName| view.members.iter().any(|&(_, name)| name == user);
         let silent = self.silent.get(&member);
         let told = |user: &UserName| silent.is_some_and(|silent| silent.contains(user));
@@ -78,6 +91,25 @@ impl Notices {
     }
 }
 
+impl Notices {
+    /// Whether everybody in a view of this group beside a full one has been told so.
+    pub(super) fn are_told_apart(&self, group: GroupName, roster: &Roster) -> Verdict {
+        let views = || {
+            let seats = roster.wanted(group);
+            seats.filter_map(|(member, _)| Some((member, current(roster, member)?)))
+        };
+        let full: BTreeSet<_> =
+            views().filter(|(_, view)| view.members.len() >= MEMBERS_MAX).map(|(_, view)| view.id).collect();
+        let mut beside = views().filter(|(_, view)| full.iter().any(|&id| id != view.id));
+        match beside.find(|(member, _)| !self.apart.contains(member)) {
+            Some((member, view)) => {
+                Err(format!("{member} was not told in {} that it does not merge with a full view", view.id))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 impl Check for Notices {
     fn promise(&self) -> &'static str {
         "notices"
@@ -85,6 +117,9 @@ impl Check for Notices {
 
     fn observe(&mut self, record: &Record, before: &Roster) -> Verdict {
         match &record.what {
+            What::Joining { group, member } => {
+                self.joined.entry(*group).or_default().insert(*member);
+            }
             What::Leaving { member, .. } => _ = self.leavers.insert(*member),
             What::Ending => {
                 let there = before.seats().filter(|(_, seat)| seat.host == record.host);
@@ -98,9 +133,9 @@ impl Check for Notices {
                 self.owed
                     .retain(|member, _| before.seat(*member).is_some_and(|seat| seat.host != record.host));
             }
-            What::Noticed { member, notice, .. } => {
+            What::Noticed { group, member, notice } => {
                 if let Some(view) = current(before, *member) {
-                    return self.noticed(*member, *notice, view);
+                    return self.noticed(*group, *member, *notice, view);
                 }
             }
             What::View { member, view: new, first: false, .. } => {
@@ -112,6 +147,8 @@ impl Check for Notices {
     }
 
     fn finish(&mut self, roster: &Roster) -> Verdict {
+        let groups: BTreeSet<GroupName> = roster.seats().map(|(_, seat)| seat.group).collect();
+        groups.into_iter().try_for_each(|group| self.are_told_apart(group, roster))?;
         if let Some((_, what)) = self.owed.pop_first() {
             return Err(what);
         }
@@ -200,6 +237,42 @@ mod tests {
         story.breaks(PROMISE);
     }
 
+    /// Ten in a view, and two more in another one.
+    fn full() -> Story {
+        let mut story = quiet(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        story.view(2, &[10, 11]);
+        story
+    }
+
+    #[test]
+    fn all_who_stay_beside_a_full_view_must_be_told_in_each_view_of_theirs() {
+        let mut story = full();
+        notice(&mut story, 10, Noticed::MergeRefused);
+        story.end();
+        story.breaks(PROMISE);
+
+        let mut story = full();
+        [10, 11].into_iter().for_each(|host| notice(&mut story, host, Noticed::MergeRefused));
+        story.view(3, &[10, 11, 12]);
+        [10, 11].into_iter().for_each(|host| notice(&mut story, host, Noticed::MergeRefused));
+        story.end();
+        story.breaks(PROMISE);
+
+        let mut story = full();
+        [10, 11].into_iter().for_each(|host| notice(&mut story, host, Noticed::MergeRefused));
+        story.end();
+        story.holds();
+    }
+
+    #[test]
+    fn that_views_do_not_merge_is_not_told_twice_or_without_a_full_one() {
+        let mut story = full();
+        for _ in 0..2 {
+            notice(&mut story, 10, Noticed::MergeRefused);
+        }
+        story.breaks(PROMISE);
+    }
+
     #[test]
     fn what_cannot_be_true_or_was_said_before_is_seen() {
         for wrong in [
@@ -209,6 +282,7 @@ mod tests {
             &[Noticed::Back(user(1))],
             &[Noticed::Alone],
             &[Noticed::WaitingFor(user(0))],
+            &[Noticed::MergeRefused],
         ] {
             let mut story = quiet(&[0, 1]);
             wrong.iter().for_each(|wrong| notice(&mut story, 0, *wrong));

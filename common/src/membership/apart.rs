@@ -1,0 +1,39 @@
+//! A full view of the group that is not mine: mine stays a view of its own, and that is told.
+
+use std::time::Duration;
+
+use super::{Context, Membership, Outcome, View};
+use crate::base::time::Instant;
+
+/// A full view in sight for so long is told. (A view that falls apart is seen before that to be no longer full.)
+const TOLD_AFTER: Duration = Duration::from_secs(1);
+
+/// What is known of a full view besides mine.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Apart {
+    /// Since when one is in sight.
+    since: Option<Instant>,
+    /// Told since my view began.
+    told: bool,
+}
+
+impl Membership {
+    /// Says once in each of my views that it does not merge with a full one. (No view is taken into a full one, and none
+    /// is full that would be taken into mine: see `compose`.)
+    pub(super) fn tell_apart(&mut self, cx: &Context<'_>, view: &View) {
+        if self.apart.told || self.leaving {
+            return;
+        }
+        if !self.roster.sees_full(cx.now, cx.mesh, view) {
+            self.apart.since = None;
+            return;
+        }
+        let tell_at = *self.apart.since.get_or_insert(cx.now) + TOLD_AFTER;
+        if cx.now < tell_at {
+            self.check_by(tell_at, "membership: a full view stays in sight");
+        } else {
+            self.apart.told = true;
+            self.outcomes.push(Outcome::MergeRefused);
+        }
+    }
+}
