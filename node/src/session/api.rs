@@ -523,7 +523,10 @@ impl fmt::Display for Notice {
                 write!(f, "#{group} waits for {user}: it goes on when they answer, or without them")
             }
             Notice::TrackerLost => {
-                write!(f, "the tracker is gone: talk goes on, joining and listing groups waits for it")
+                write!(
+                    f,
+                    "the tracker is gone: talk goes on; groups and people are found among peers meanwhile"
+                )
             }
             Notice::TrackerBack { tracker } => write!(f, "the tracker at {tracker} is back"),
             Notice::OrderDiffers { group, order, wanted } => {

@@ -237,7 +237,15 @@ impl Arguments<'_> {
     fn people(self) -> Result<Command, Refusal> {
         let pattern = match self.text.trim() {
             "" => None,
-            text => Some(text.parse().map_err(|bad: BadPattern| self.wrong(&bad.to_string()))?),
+            text => {
+                let words: Vec<&str> = text.split_whitespace().collect();
+                if let [_, rest, ..] = words[..]
+                    && !text.starts_with('/')
+                {
+                    return Err(self.wrong(&format!("{} is too much", shortened(rest))));
+                }
+                Some(text.parse().map_err(|bad: BadPattern| self.wrong(&bad.to_string()))?)
+            }
         };
         Ok(Command::People { pattern })
     }

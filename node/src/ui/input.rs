@@ -210,6 +210,7 @@ mod tests {
             ("!fault loss=10%", ErrorCode::BadCommand, "a fraction from 0 to 1"),
             ("!fault off", ErrorCode::BadCommand, "usage: !fault [SPEC|clear]"),
             ("!fault cut now", ErrorCode::BadCommand, "now is too much"),
+            ("!u ann bob", ErrorCode::BadCommand, "bob is too much"),
             ("!q now", ErrorCode::BadCommand, "usage: !q"),
             ("!help nothing", ErrorCode::BadCommand, "there is no command !nothing"),
         ] {

@@ -96,7 +96,8 @@ fn bad_network() {
     let mut lab = Lab::new(5);
     let _tracker = lab.tracker();
     let names = ["ann", "bob", "cid", "dan", "eve"];
-    let mut nodes = lab.lobby("total", names, &["--suspect-after", "2s"]);
+    // The simulator proves this with 2 s. Here a busy machine may itself hold everything up for as long.
+    let mut nodes = lab.lobby("total", names, &["--suspect-after", "5s"]);
     lab.says("fault all delay=75ms,jitter=50ms,loss=0.2,dup=0.02");
     nodes.iter_mut().for_each(|node| node.counts(1..=EACH));
     let count = names.len() * EACH as usize;
