@@ -1,21 +1,26 @@
 //! From what a file says to the defaults of a program's options.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, Command};
+use clap::{Arg, Command, Id};
 
 use crate::CONFIG;
 use crate::file::{File, FileError, Setting, Value};
 
-/// The command, with what the file says as defaults of its options.
-pub(crate) fn with_defaults(mut command: Command, file: &File) -> Result<Command, FileError> {
+/// The command, with what the file says as defaults of its options, the `losers` aside.
+pub(crate) fn with_defaults(
+    mut command: Command,
+    file: &File,
+    losers: &BTreeSet<Id>,
+) -> Result<Command, FileError> {
     // The command line and the environment are in order: what an attempt finds wrong is the setting.
     let attempt = command.clone();
     for setting in &file.settings {
         let values = values(&attempt, setting).map_err(|why| file.refuse(setting, why))?;
         let id = find(&command, &setting.key).map(|option| option.get_id().clone());
-        if let (Some(id), Some(values)) = (id, values) {
+        if let (Some(id), Some(values)) = (id.filter(|id| !losers.contains(id)), values) {
             command = command.mut_arg(id, |option| option.default_values(values));
         }
     }

@@ -2,10 +2,12 @@
 //!
 //! An option is defined once, for clap. What the [`file`](mod@file) says becomes the *default* of its option, so that
 //! clap's own precedence holds: the command line, then the environment, then the file, then the option's own default;
-//! and each value is checked by the option's own parser, alone, so that a mistake is told with its line.
+//! and each value is checked by the option's own parser, alone, so that a mistake is told with its line. The same
+//! precedence holds between options that cannot be used together (`rivals`).
 
 mod apply;
 pub mod file;
+mod rivals;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -29,14 +31,15 @@ pub fn parse<P: Parser>(name: &str) -> P {
 /// The same, from these arguments, which begin with the program's name. The file at `default` need not exist, one that
 /// is named must.
 pub fn parse_from<P: Parser>(arguments: Vec<OsString>, default: Option<PathBuf>) -> Result<P, clap::Error> {
-    let matches = P::command().try_get_matches_from(&arguments)?;
-    let matches = match read(&matches, default).map_err(refused)? {
-        Some(file) => {
-            apply::with_defaults(P::command(), &file).map_err(refused)?.try_get_matches_from(&arguments)?
-        }
-        None => matches,
-    };
-    P::from_arg_matches(&matches)
+    let free = rivals::freed(P::command());
+    let matches = free.clone().try_get_matches_from(&arguments)?;
+    let file = read(&matches, default).map_err(refused)?;
+    let losers = rivals::losers(&P::command(), &matches, file.as_ref())?;
+    let mut command = rivals::without(free, &losers);
+    if let Some(file) = file {
+        command = apply::with_defaults(command, &file, &losers).map_err(refused)?;
+    }
+    P::from_arg_matches(&command.try_get_matches_from(&arguments)?)
 }
 
 /// Where a program's configuration is unless told otherwise; none without a home directory.

@@ -24,6 +24,9 @@ struct Probe {
     suspect_after: Duration,
     #[arg(long, value_parser = FalseyValueParser::new())]
     stay: bool,
+    #[arg(long, env = "DECURY_CLI_TEST_ALONE", conflicts_with_all = ["tracker", "host"],
+        value_parser = FalseyValueParser::new())]
+    alone: bool,
     #[arg(long)]
     port: Option<u16>,
     #[arg(long)]
@@ -157,4 +160,29 @@ fn a_file_that_is_no_configuration_is_told_in_a_line() {
     std::fs::File::create(&sparse).unwrap().set_len(1 << 30).unwrap();
     let error = parse(&["--config", sparse.to_str().unwrap()], None).unwrap_err();
     assert!(error.contains("more than 65536 bytes"), "{error}");
+}
+
+#[test]
+fn of_two_options_that_exclude_each_other_the_command_line_s_wins_over_the_file_s() {
+    let scratch = Scratch::new();
+    let here = vec!["here:1".to_owned()];
+    let path = scratch.file("alone = true");
+    let probe = parse(&["--tracker", "a:1"], Some(&path)).unwrap();
+    assert_eq!((probe.alone, probe.tracker), (false, vec!["a:1".to_owned()]));
+    let probe = parse(&["--host"], Some(&path)).unwrap();
+    assert_eq!((probe.alone, probe.host.as_deref()), (false, Some("home")));
+    assert!(parse(&[], Some(&path)).unwrap().alone);
+    let path = scratch.file("tracker = ['a:1']\nhost = true");
+    let probe = parse(&["--alone"], Some(&path)).unwrap();
+    assert_eq!((probe.alone, probe.tracker, probe.host), (true, here.clone(), None));
+    let path = scratch.file("tracker = ['a:1']\nalone = false");
+    assert_eq!(parse(&[], Some(&path)).unwrap().tracker, ["a:1"]);
+    let path = scratch.file("tracker = 7");
+    assert!(parse(&["--alone"], Some(&path)).is_ok(), "what loses need not be good, but must be an option");
+    assert!(
+        refusal("alone = true\nport = 1\ntracker = ['a:1']")
+            .contains("FILE:1: alone cannot be used with tracker")
+    );
+    let error = parse(&["--alone", "--tracker", "a:1"], None).unwrap_err();
+    assert_eq!(error, "error: --alone cannot be used with --tracker\n");
 }

@@ -168,3 +168,61 @@ fn options_can_come_from_a_configuration_file() {
     assert_eq!(code, Some(2));
     assert_one_line(&stderr, "No such file");
 }
+
+#[test]
+fn between_a_tracker_and_none_the_more_specific_source_decides() {
+    const NOWHERE: &str = "127.0.0.1:1";
+    const NONE: (Option<i32>, &str) = (Some(0), "no tracker, no peers yet");
+    const SOME: (Option<i32>, &str) = (Some(0), "no tracker answers at 127.0.0.1:1");
+    let scratch = Scratch::new();
+    let wrong = |words: &'static str| (Some(2), words);
+    let cases = [
+        ("no-tracker = true", &[][..], &[][..], NONE),
+        ("no-tracker = true", &[], &["--tracker", NOWHERE], SOME),
+        ("no-tracker = true", &[("TRACKER", NOWHERE)], &[], SOME),
+        ("tracker = '127.0.0.1:1'", &[("NO_TRACKER", "1")], &[], NONE),
+        ("tracker = '127.0.0.1:1'", &[], &["--no-tracker"], NONE),
+        ("host = true", &[("TRACKER", NOWHERE)], &["--no-tracker"], NONE),
+        ("", &[("TRACKER", NOWHERE)], &["--no-tracker"], NONE),
+        ("", &[("HOST", "127.0.0.1:0")], &["--no-tracker"], NONE),
+        ("", &[("NO_TRACKER", "1")], &["--tracker", NOWHERE], SOME),
+        ("", &[("NO_TRACKER", "0"), ("TRACKER", NOWHERE)], &[], SOME),
+        (
+            "",
+            &[],
+            &["--no-tracker", "--tracker", NOWHERE],
+            wrong("--no-tracker cannot be used with --tracker"),
+        ),
+        ("", &[], &["--no-tracker", "--host"], wrong("--no-tracker cannot be used with --host")),
+        (
+            "",
+            &[("NO_TRACKER", "1"), ("TRACKER", NOWHERE)],
+            &[],
+            wrong("DECURY_NO_TRACKER cannot be used with DECURY_TRACKER"),
+        ),
+        (
+            "tracker = '127.0.0.1:1'\nno-tracker = true",
+            &[],
+            &[],
+            wrong("node.toml:2: no-tracker cannot be used with tracker"),
+        ),
+    ];
+    let starts = cases.iter().enumerate().map(|(case, (file, environment, arguments, _))| {
+        let configuration = std::path::Path::new(scratch.path()).join(case.to_string());
+        std::fs::create_dir_all(configuration.join("decury")).unwrap();
+        std::fs::write(configuration.join("decury/node.toml"), file).unwrap();
+        let mut command = program(&["--name", "ann", "--data", ":memory:", "--bind", "127.0.0.1"]);
+        command.args(*arguments).env("XDG_CONFIG_HOME", configuration);
+        command.envs(environment.iter().map(|(name, value)| (format!("DECURY_{name}"), value)));
+        command.spawn().unwrap()
+    });
+    for (child, (file, environment, arguments, (code, words))) in
+        starts.collect::<Vec<_>>().into_iter().zip(cases)
+    {
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), code, "{file} {environment:?} {arguments:?}: {stderr}");
+        assert!(stderr.contains(words), "{file} {environment:?} {arguments:?}: {stderr}");
+        assert!(code == Some(0) || stderr.lines().count() == 1, "{stderr}");
+    }
+}
