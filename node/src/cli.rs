@@ -66,7 +66,7 @@ pub struct Args {
     #[arg(long, env = "DECURY_DISCOVER", value_parser = FalseyValueParser::new())]
     pub discover: bool,
 
-    /// The UDP address to talk from; port 0 picks a free one
+    /// The UDP address to talk from; port 0 picks a free one, the last run's if possible
     #[arg(long, env = "DECURY_BIND", value_name = "ADDR", default_value = "0.0.0.0:0",
         value_parser = address)]
     pub bind: SocketAddr,

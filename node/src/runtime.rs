@@ -79,7 +79,8 @@ pub fn run(args: &Args, name: UserName) -> Result<(), RunError> {
         None => args.resolve_trackers().map_err(RunError::Name)?,
     };
     let mut driver = Driver::new()?;
-    let bound = driver.bind_udp(args.bind).map_err(|error| RunError::Bind(args.bind, error))?;
+    let (store, mut restored) = data.store(name, args.history, driver.waker())?;
+    let bound = bind(&mut driver, args.bind, restored.port)?;
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     driver.registry().register(&mut signals, token::SIGNALS, Interest::READABLE)?;
 
@@ -89,6 +90,7 @@ pub fn run(args: &Args, name: UserName) -> Result<(), RunError> {
         incarnation: Incarnation(random_u64()?),
         addresses: addresses::dialable(bound, &args.advertise),
         trackers: trackers.clone(),
+        port: bound.port(),
         peers: args.resolve_peers().map_err(RunError::Name)?,
         discover: local.is_some(),
         suspect_after: args.suspect_after,
@@ -96,13 +98,13 @@ pub fn run(args: &Args, name: UserName) -> Result<(), RunError> {
         faults: args.fault.clone(),
         patient: !io::stdin().is_terminal(),
     };
-    let (store, mut restored) = data.store(name, args.history, driver.waker())?;
     restored.groups.retain(|place| args.join.iter().all(|join| join.group != place.group));
     let first = first_requests(args);
+    let has_met = !restored.met.is_empty();
     let joins = !first.is_empty() || restored.current.is_some();
     let anywhere = joins || !restored.groups.is_empty();
     let offer_groups = !anywhere && args.ui == Ui::Line && terminal::is_interactive();
-    let Front { output, input, desk } = front::start(&driver, args, trackers, data.path(), joins)?;
+    let Front { output, input, desk } = front::start(&driver, args, trackers, data.path(), has_met, joins)?;
     let session = Session::new(config, restored, driver.now());
     let (input, stay, quit) = (Some(input), args.stay, false);
     let stalled = false;
@@ -122,6 +124,15 @@ pub fn run(args: &Args, name: UserName) -> Result<(), RunError> {
         stalled,
     };
     runtime.run()
+}
+
+/// Where any port will do, the former one is taken if it is free: there the node is looked for by those who met it.
+fn bind(driver: &mut Driver, wanted: SocketAddr, former: Option<u16>) -> Result<SocketAddr, RunError> {
+    let former = former.filter(|_| wanted.port() == 0).map(|port| SocketAddr::new(wanted.ip(), port));
+    if let Some(bound) = former.and_then(|former| driver.bind_udp(former).ok()) {
+        return Ok(bound);
+    }
+    driver.bind_udp(wanted).map_err(|error| RunError::Bind(wanted, error))
 }
 
 /// The local network; where there is none, the person is told, and the node goes on without.

@@ -24,6 +24,36 @@ impl Endpoint {
         self.gossip.add_address(now, address)
     }
 
+    /// Somebody was met at this address in a former run. It is tried like that of a peer that fell silent, for an hour.
+    pub fn remember_peer(&mut self, now: Instant, address: SocketAddr) {
+        self.gossip.remember_address(now, address);
+    }
+
+    /// Where each person who is in touch was met: of two of one name the one that came last.
+    pub fn met(&self) -> BTreeMap<UserName, SocketAddr> {
+        let mut friends: Vec<&Friend> = self.gossip.friends().map(|(_, friend)| friend).collect();
+        friends.sort_by_key(|friend| friend.since());
+        friends.into_iter().filter_map(|friend| Some((friend.name(), friend.address()?))).collect()
+    }
+
+    /// People in the groups of this node who have the name of one of its fellow members, and are somebody else: while
+    /// both are there, their sides cannot merge.
+    pub fn namesakes(&self) -> BTreeSet<(GroupName, UserName)> {
+        let mut found = BTreeSet::new();
+        for (node, friend) in self.gossip.friends().filter(|(node, _)| !self.mesh.suspects(*node)) {
+            for listing in friend.groups() {
+                let Some(view) = self.group(listing.group).and_then(|group| group.view()) else { continue };
+                let other = view.members.iter().find(|(_, name)| *name == friend.name());
+                let lives = other.is_some_and(|(id, _)| !self.mesh.suspects(id.incarnation));
+                let is_member = view.members.iter().any(|(id, _)| id.incarnation == node);
+                if view.order == listing.order && lives && !is_member {
+                    found.insert((listing.group, friend.name()));
+                }
+            }
+        }
+        found
+    }
+
     /// From now on this node calls into its local network: [`Endpoint::poll_call`].
     pub fn start_calling(&mut self, now: Instant) {
         self.gossip.start_calling(now);

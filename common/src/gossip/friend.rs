@@ -82,8 +82,13 @@ impl Friend {
         &self.groups
     }
 
+    /// Where it was met: as it seems, else as it says.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.path.or_else(|| self.addresses.first().copied())
+    }
+
     /// Since when it has been a friend.
-    pub(super) fn since(&self) -> Instant {
+    pub fn since(&self) -> Instant {
         self.since
     }
 
@@ -104,7 +109,7 @@ impl Friend {
         self.path == Some(*address) || self.addresses.contains(address)
     }
 
-    /// Takes a card in; `version` is that of my list. Whether its groups are others now.
+    /// Takes a card in; `version` is that of my list. Whether it is elsewhere, or its groups are others.
     pub(super) fn handle_card(
         &mut self,
         now: Instant,
@@ -112,6 +117,7 @@ impl Friend {
         card: &Card,
         version: u32,
     ) -> bool {
+        let former = self.address();
         (self.heard_at, self.path, self.name) = (now, from.or(self.path), card.name);
         self.addresses.clone_from(&card.addresses);
         if card.probe {
@@ -126,7 +132,7 @@ impl Friend {
         if card.version >= self.expected.0 {
             self.expected = (card.version, Some(card.groups));
         }
-        self.complete()
+        self.complete() || self.address() != former
     }
 
     /// Takes one of its groups in. Whether the list is complete, and another one than before.

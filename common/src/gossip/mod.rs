@@ -94,6 +94,11 @@ impl Gossip {
         self.sought.name(now, address)
     }
 
+    /// Somebody was met at this address in a former run: it is tried for an hour, if there is room.
+    pub fn remember_address(&mut self, now: Instant, address: SocketAddr) {
+        self.sought.remember(now, address);
+    }
+
     /// From now on this node calls into its local network.
     pub fn start_calling(&mut self, now: Instant) {
         self.calling.start(now);

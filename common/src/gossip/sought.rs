@@ -25,7 +25,7 @@ const MISSED_FOR: Duration = Duration::from_secs(3600);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sought {
     nodes: BTreeMap<Incarnation, Node>,
-    named: BTreeMap<SocketAddr, Attempts>,
+    named: BTreeMap<SocketAddr, Named>,
     /// The addresses that are left of an attempt.
     left: Vec<SocketAddr>,
 }
@@ -35,6 +35,14 @@ struct Node {
     addresses: Addresses,
     attempts: Attempts,
     until: Instant,
+}
+
+/// An address at which somebody may be, whoever it is.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    attempts: Attempts,
+    /// When it is given up; never if a person named it.
+    until: Option<Instant>,
 }
 
 /// When the next card is due, and how long the wait after that is.
@@ -58,11 +66,22 @@ impl Attempts {
 impl Sought {
     /// A person names an address; one that is named already is tried at once. False if there are too many.
     pub(super) fn name(&mut self, now: Instant, address: SocketAddr) -> bool {
-        let room = self.named.len() < NAMED_MAX || self.named.contains_key(&address);
+        let is_full = self.named.len() >= NAMED_MAX && !self.named.contains_key(&address);
+        let remembered =
+            self.named.iter().find(|(_, named)| named.until.is_some()).map(|(&address, _)| address);
+        let room = !is_full || remembered.is_some_and(|address| self.named.remove(&address).is_some());
         if room {
-            self.named.insert(address, Attempts::new(now));
+            self.named.insert(address, Named { attempts: Attempts::new(now), until: None });
         }
         room
+    }
+
+    /// Somebody was there in a former run: looked for like a friend that fell silent. What a person names goes first.
+    pub(super) fn remember(&mut self, now: Instant, address: SocketAddr) {
+        if is_dialable(&address) && self.named.len() < NAMED_MAX {
+            let remembered = Named { attempts: Attempts::new(now), until: Some(now + MISSED_FOR) };
+            self.named.entry(address).or_insert(remembered);
+        }
     }
 
     /// Somebody hears this node there.
@@ -96,6 +115,7 @@ impl Sought {
 
     pub(super) fn tidy(&mut self, now: Instant) {
         self.nodes.retain(|_, sought| sought.until > now);
+        self.named.retain(|_, named| named.until.is_none_or(|until| until > now));
     }
 
     /// The next address that is due, `mine` left out. `is_there`: whether a friend is at that address.
@@ -105,7 +125,10 @@ impl Sought {
         mine: &Addresses,
         is_there: impl Fn(&SocketAddr) -> bool,
     ) -> Option<SocketAddr> {
-        for (address, attempts) in self.named.iter_mut().filter(|(_, attempts)| attempts.at <= now) {
+        for (address, Named { attempts, .. }) in &mut self.named {
+            if attempts.at > now {
+                continue;
+            }
             if is_there(address) || mine.contains(address) {
                 *attempts = Attempts { at: now + WAIT_LAST, wait: WAIT_FIRST };
                 continue;
@@ -123,7 +146,7 @@ impl Sought {
 
     pub(super) fn next_at(&self) -> Option<Instant> {
         let nodes = self.nodes.values().map(|sought| sought.attempts.at.min(sought.until));
-        nodes.chain(self.named.values().map(|attempts| attempts.at)).min()
+        nodes.chain(self.named.values().map(|named| named.attempts.at)).min()
     }
 
     /// Whether anybody is looked for.

@@ -261,3 +261,38 @@ fn strangers_cannot_make_it_look_for_anybody_nor_friends_for_more_than_a_few() {
     }
     assert!(searches.len() <= 64 && searches.iter().all(|to| *to == "10.9.9.9:9".parse().unwrap()));
 }
+
+#[test]
+fn who_was_met_in_a_former_run_is_looked_for_an_hour_at_growing_intervals() {
+    let mut net = Net::of(3);
+    for nowhere in ["0.0.0.0:1", "224.0.0.1:9", "10.9.9.9:0"] {
+        net.at(0).remember_address(Instant::ZERO, nowhere.parse().unwrap());
+    }
+    assert!(!net.at(0).is_searching());
+    let gone = net.nodes[2].take();
+    net.at(0).remember_address(Instant::ZERO, address(2));
+    net.pass(SECOND * 30);
+    assert!((15..=22).contains(&net.sent), "{} cards in half a minute", net.sent);
+    net.nodes[2] = gone;
+    net.pass(SECOND * 2 + Duration::from_millis(10));
+    assert_eq!((net.friends(0), net.friends(2)), (1, 1));
+    let later = Instant::ZERO + Duration::from_secs(3_601);
+    net.at(1).remember_address(Instant::ZERO, address(0));
+    net.at(1).handle_timeout(later, |_| true);
+    assert!(!net.at(1).is_searching());
+}
+
+#[test]
+fn what_a_person_names_makes_room_among_what_is_remembered() {
+    let mut net = Net::of(1);
+    let there = |n: u16| SocketAddr::from(([10, 9, 9, 9], n));
+    (1..=100).for_each(|n| net.at(0).remember_address(Instant::ZERO, there(n)));
+    assert!((101..=164).all(|n| net.at(0).add_address(Instant::ZERO, there(n))));
+    assert!(!net.at(0).add_address(Instant::ZERO, there(165)));
+    assert!(net.at(0).add_address(Instant::ZERO, there(164)), "it is named already");
+    let mut searches = BTreeSet::new();
+    while let Some((to, _)) = net.at(0).poll_search(Instant::ZERO) {
+        searches.insert(to.port());
+    }
+    assert_eq!(searches, (101..=164).collect());
+}

@@ -427,6 +427,13 @@ pub enum Notice {
         /// Which group.
         group: GroupName,
     },
+    /// A group has another side, in which somebody else has the name of a member of mine: they do not merge.
+    Namesake {
+        /// Which group.
+        group: GroupName,
+        /// The name of both.
+        user: UserName,
+    },
     /// What is said is not kept at the moment.
     StoreTrouble {
         /// Why.
@@ -465,6 +472,7 @@ impl Notice {
             Notice::LeftUnheard { .. } => "left_unheard",
             Notice::HistoryGap { .. } => "history_gap",
             Notice::MergeRefused { .. } => "merge_refused",
+            Notice::Namesake { .. } => "merge_refused",
             Notice::StoreTrouble { .. } => "store_trouble",
             Notice::StoreBack { .. } => "store_back",
             Notice::Outbox { .. } => "outbox",
@@ -481,6 +489,7 @@ impl Notice {
             | Notice::OrderDiffers { group, .. }
             | Notice::OrderConflict { group, .. }
             | Notice::LeftUnheard { group }
+            | Notice::Namesake { group, .. }
             | Notice::HistoryGap { group }
             | Notice::MergeRefused { group } => Some(group),
             Notice::TrackerLost
@@ -502,6 +511,7 @@ impl Notice {
             | Notice::PeerBack { user, .. }
             | Notice::WaitingFor { user, .. }
             | Notice::PeerMet { user, .. }
+            | Notice::Namesake { user, .. }
             | Notice::NameTaken { user }
             | Notice::Outbox { user, .. } => Some(user),
             _ => None,
@@ -522,23 +532,19 @@ impl fmt::Display for Notice {
             Notice::WaitingFor { group, user } => {
                 write!(f, "#{group} waits for {user}: it goes on when they answer, or without them")
             }
-            Notice::TrackerLost => {
-                write!(
-                    f,
-                    "the tracker is gone: talk goes on; groups and people are found among peers meanwhile"
-                )
-            }
+            Notice::TrackerLost => write!(
+                f,
+                "the tracker is gone: talk goes on; groups and people are found among peers meanwhile"
+            ),
             Notice::TrackerBack { tracker } => write!(f, "the tracker at {tracker} is back"),
             Notice::OrderDiffers { group, order, wanted } => {
                 write!(f, "#{group} exists and keeps its order: {order}, not {wanted}")
             }
-            Notice::OrderConflict { group, order } => {
-                write!(
-                    f,
-                    "another group has the name #{group} and another order than yours ({order}): newcomers go there, \
+            Notice::OrderConflict { group, order } => write!(
+                f,
+                "another group has the name #{group} and another order than yours ({order}): newcomers go there, \
                      and you can talk on among yourselves"
-                )
-            }
+            ),
             Notice::PeerTried { address } => write!(f, "trying {address}"),
             Notice::PeerMet { user, address } => write!(f, "{user} is there, at {address}"),
             Notice::PeerSilent { address } => {
@@ -550,37 +556,34 @@ impl fmt::Display for Notice {
             Notice::LeftUnheard { group } => {
                 write!(f, "left #{group} in haste: the others may lack your last messages")
             }
+            Notice::Namesake { group, user } => write!(
+                f,
+                "#{group} has two sides that cannot be one: there are two people called {user}, until one of them \
+                 leaves (a name belongs to one person in a group)"
+            ),
             Notice::HistoryGap { group } => {
                 write!(f, "some of what was said in #{group} without you is out of reach")
             }
-            Notice::MergeRefused { group } => {
-                write!(
-                    f,
-                    "#{group} is full without you: you can talk on among yourselves, and come in when there is room"
-                )
-            }
-            Notice::StoreTrouble { trouble } => {
-                write!(
-                    f,
-                    "{trouble}: talk goes on, but what is said now may be gone after the end; still trying"
-                )
-            }
+            Notice::MergeRefused { group } => write!(
+                f,
+                "#{group} is full without you: you can talk on among yourselves, and come in when there is room"
+            ),
+            Notice::StoreTrouble { trouble } => write!(
+                f,
+                "{trouble}: talk goes on, but what is said now may be gone after the end; still trying"
+            ),
             Notice::StoreBack { lost: 0 } => write!(f, "what is said is kept again, and nothing is missing"),
             Notice::StoreBack { lost } => {
                 write!(f, "what is said is kept again; {lost} messages are missing from the history")
             }
-            Notice::Outbox { user, count: 1 } => {
-                write!(
-                    f,
-                    "1 private message to {user} was not confirmed before the last end; it is sent again"
-                )
-            }
-            Notice::Outbox { user, count } => {
-                write!(
-                    f,
-                    "{count} private messages to {user} were not confirmed before the last end; they are sent again"
-                )
-            }
+            Notice::Outbox { user, count: 1 } => write!(
+                f,
+                "1 private message to {user} was not confirmed before the last end; it is sent again"
+            ),
+            Notice::Outbox { user, count } => write!(
+                f,
+                "{count} private messages to {user} were not confirmed before the last end; they are sent again"
+            ),
         }
     }
 }

@@ -21,6 +21,8 @@ mod join;
 mod keeping;
 mod lab;
 mod letter;
+mod met;
+mod namesakes;
 mod pattern;
 mod peers;
 mod place;
@@ -53,6 +55,8 @@ use ending::Phase;
 use figures::Ledger;
 use keeping::Keeping;
 use lab::Lab;
+use met::Acquaintances;
+use namesakes::Namesakes;
 use peers::Peers;
 use place::{Place, Wish};
 use private::Private;
@@ -76,6 +80,8 @@ pub struct Config {
     pub addresses: Addresses,
     /// The trackers, to be tried in this order; without any, peers alone find each other.
     pub trackers: Vec<SocketAddr>,
+    /// The UDP socket's port.
+    pub port: u16,
     /// Where peers may be.
     pub peers: Vec<SocketAddr>,
     /// Whether to call into the local network, and so to find peers there.
@@ -108,6 +114,8 @@ pub struct Session {
     waiting: Option<Waiting>,
     private: Private,
     peers: Peers,
+    acquaintances: Acquaintances,
+    namesakes: Namesakes,
     /// The line behind each listing that the tracker was asked for.
     listings: BTreeMap<u32, Option<u64>>,
     signed_in_before: bool,
@@ -151,6 +159,8 @@ impl Session {
             waiting: None,
             private: Private::default(),
             peers: Peers::default(),
+            acquaintances: Acquaintances::default(),
+            namesakes: Namesakes::default(),
             listings: BTreeMap::new(),
             signed_in_before: false,
             ledger: Ledger::new(now),
@@ -159,6 +169,7 @@ impl Session {
             events: VecDeque::new(),
         };
         session.look_for_peers(now);
+        session.look_for_those_met(now, &restored);
         session.restore(now, restored);
         if session.config.trackers.is_empty() {
             session.start(None);
@@ -216,8 +227,14 @@ impl Session {
     fn own_timeout(&self) -> Option<Wakeup> {
         let places = self.places.values().filter_map(Session::place_timeout);
         let next = places.min_by_key(|wakeup| wakeup.at);
-        let own =
-            [self.phase_timeout(), self.lab.poll_timeout(), self.private_timeout(), self.peers_timeout()];
+        let own = [
+            self.phase_timeout(),
+            self.lab.poll_timeout(),
+            self.private_timeout(),
+            self.peers_timeout(),
+            self.met_timeout(),
+            self.namesakes_timeout(),
+        ];
         own.into_iter().fold(next, Wakeup::earliest)
     }
 
@@ -285,6 +302,8 @@ impl Machine for Session {
         }
         self.places_due(now);
         self.peers_due(now);
+        self.met_due(now);
+        self.namesakes_due(now);
         self.private_due(now);
         self.phase_due(now);
     }

@@ -178,6 +178,8 @@ impl Session {
         for (group, order) in conflicts.collect::<Vec<_>>() {
             self.tell_conflict(group, order);
         }
+        self.keep_those_met(now);
+        self.look_for_namesakes(now);
         self.look_for_peers_in_reach(now);
         self.drain_tracker(now);
     }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use decury_common::base::id::{GroupId, GroupName, Identity, MemberId, MessageId, UserName};
@@ -20,6 +21,9 @@ pub const RECALL_MAX: usize = 1_000;
 pub const RECALL_USUAL: usize = 20;
 /// Speakers of private messages that are remembered, by name and run.
 pub const HEARD_MAX: usize = 4_096;
+
+/// People whose addresses are remembered: the last ones met.
+pub const MET_MAX: usize = 32;
 
 /// What is asked of whoever keeps things.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +55,13 @@ pub enum Record {
     Current {
         /// The group, if any.
         group: Option<GroupName>,
+    },
+    /// Somebody is in touch, or elsewhere than before.
+    Met(Met),
+    /// This node's UDP socket has that port.
+    Bound {
+        /// Not 0.
+        port: u16,
     },
     /// A message of a group was delivered.
     Said {
@@ -172,6 +183,10 @@ pub struct Restored {
     pub groups: Vec<Place>,
     /// Where what was typed went, at last.
     pub current: Option<GroupName>,
+    /// Who was met at last, and where: the latest first, at most [`MET_MAX`].
+    pub met: Vec<Met>,
+    /// The port that the UDP socket had at last.
+    pub port: Option<u16>,
     /// Of each group what is known of its messages.
     pub known: BTreeMap<GroupName, Known>,
     /// Private messages of mine that are not settled, in the order of writing.
@@ -189,6 +204,15 @@ pub struct Place {
     pub id: GroupId,
     /// Its order.
     pub order: OrderKind,
+}
+
+/// A person who was in touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Met {
+    /// Who.
+    pub user: UserName,
+    /// Where, at last.
+    pub address: SocketAddr,
 }
 
 /// A private message of mine that is not settled.
@@ -209,6 +233,8 @@ impl Restored {
             identity,
             groups: Vec::new(),
             current: None,
+            met: Vec::new(),
+            port: None,
             known: BTreeMap::new(),
             outbox: Vec::new(),
             heard: BTreeMap::new(),

@@ -6,7 +6,9 @@ use decury_common::base::id::{Identity, MessageId, UserName};
 use decury_common::base::limits::GROUPS_MAX;
 
 use crate::session::Text;
-use crate::session::record::{Letter, Past, Place, RECALL_MAX, Recall, Recalled, Record, Restored, Talk};
+use crate::session::record::{
+    Letter, MET_MAX, Past, Place, RECALL_MAX, Recall, Recalled, Record, Restored, Talk,
+};
 
 /// Messages of one group or person; the oldest go first.
 const MESSAGES_MAX: usize = RECALL_MAX;
@@ -45,6 +47,12 @@ impl Memory {
             }
             Record::Left { group } => restored.groups.retain(|place| place.group != group),
             Record::Current { group } => restored.current = group,
+            Record::Met(met) => {
+                restored.met.retain(|known| known.user != met.user);
+                restored.met.insert(0, met);
+                restored.met.truncate(MET_MAX);
+            }
+            Record::Bound { port } => restored.port = Some(port),
             Record::Said { group, from, id, text, caught_up } => {
                 let last = restored.known.entry(group).or_default().entry(id.sender).or_default();
                 *last = id.count.max(*last);

@@ -226,3 +226,21 @@ fn between_a_tracker_and_none_the_more_specific_source_decides() {
         assert!(code == Some(0) || stderr.lines().count() == 1, "{stderr}");
     }
 }
+
+#[test]
+fn a_node_that_starts_again_has_the_port_it_had_unless_another_has_it() {
+    let data = Scratch::new();
+    let start = || {
+        let mut node = Node::start("ann", &["--no-tracker", "--data", data.path()]);
+        let udp: std::net::SocketAddr = node.wait_for("ready")["udp"].as_str().unwrap().parse().unwrap();
+        assert_eq!(node.ended().code(), Some(0));
+        udp
+    };
+    let first = start();
+    assert_eq!(start(), first);
+    let taken = UdpSocket::bind(first).unwrap();
+    let other = start();
+    assert_ne!(other, first);
+    drop(taken);
+    assert_eq!(start(), other);
+}

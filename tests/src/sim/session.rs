@@ -393,6 +393,7 @@ fn start(boot: &Boot, disk: &Disk, known: &Known) -> Session {
         incarnation: boot.incarnation,
         addresses: std::iter::once(boot.host.address()).collect(),
         trackers: known.trackers.clone(),
+        port: boot.host.address().port(),
         peers: known.peers.clone(),
         discover: false,
         suspect_after: known.suspect_after,

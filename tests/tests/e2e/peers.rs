@@ -120,6 +120,62 @@ fn when_the_tracker_is_gone_for_good_nothing_ends_and_newcomers_come_through_pee
 }
 
 #[test]
+fn nodes_that_were_all_killed_find_each_other_and_their_group_unaided() {
+    let world = World::new();
+    let ann = alone(&world, "ann", &["--join", "lobby:total"]);
+    let bob = alone(&world, "bob", &["--join", "lobby", "--peer", &address(&ann)]);
+    let mut cid = alone(&world, "cid", &["--join", "lobby", "--peer", &address(&bob)]);
+    for node in [&ann, &bob, &cid] {
+        node.sees("lobby", &["ann", "bob", "cid"]);
+    }
+    cid.types("remember this");
+    let mut nodes = [ann, bob, cid];
+    for node in &mut nodes {
+        node.hears("lobby", "cid", "remember this");
+        // What is told as joined is on the disk, and with it who has been met before.
+        let line = node.types("!j other");
+        assert_eq!(node.answer(line)["event"], "joined");
+    }
+    nodes.iter_mut().for_each(Node::kill);
+    let mut ann = alone(&world, "ann", &[]);
+    let mut cid = alone(&world, "cid", &[]);
+    for group in ["lobby", "other"] {
+        for node in [&ann, &cid] {
+            node.sees(group, &["ann", "cid"]);
+        }
+    }
+    ann.types("!w lobby");
+    ann.types("here again");
+    cid.hears("lobby", "ann", "here again");
+    let line = cid.types("!h lobby");
+    assert_eq!(cid.answer(line)["messages"][0]["text"], "remember this");
+    let line = cid.types("!u b*");
+    let bob = &cid.answer(line)["users"][0];
+    assert_eq!((&bob["name"], &bob["online"]), (&"bob".into(), &false.into()));
+}
+
+#[test]
+fn two_sides_with_two_people_of_one_name_are_told_why_they_are_two() {
+    let world = World::new();
+    let start = |data: &str, name: &str| {
+        world.start_in(data, name, &["--ui", "json", "--no-tracker", "--join", "lobby"])
+    };
+    let mut nodes = [start("one", "ann"), start("two", "ann")];
+    for node in &nodes {
+        node.sees("lobby", &["ann"]);
+    }
+    let there = address(&nodes[0]);
+    nodes[1].types(&format!("!peer {there}"));
+    for node in &nodes {
+        let told = node.notice("merge_refused");
+        assert_eq!((&told["group"], &told["user"]), (&"lobby".into(), &"ann".into()));
+    }
+    nodes[1].types("!e lobby");
+    nodes[1].types("!q");
+    assert_eq!(nodes[1].ended().code, Some(0));
+}
+
+#[test]
 fn who_starts_without_a_tracker_and_without_peers_is_told_what_to_do() {
     let world = World::new();
     let ann = world.start("ann", &["--no-tracker"]);

@@ -1,5 +1,9 @@
 //! Without a tracker, or with one that is gone for good: peers find each other.
 
+use std::collections::BTreeMap;
+
+use decury_common::endpoint::Cause;
+
 use super::world::{World, address, answered, group};
 use super::*;
 
@@ -184,4 +188,94 @@ fn a_named_peer_that_does_not_answer_is_told_once_and_found_when_it_comes() {
     assert_eq!(code(&refused), Some(ErrorCode::BadCommand));
     let there = world.submit(1, Command::Peer { address: address(3) });
     world.wait(1, |event| is_notice(event, "peer_met") && answered(event) == Some(there));
+}
+
+#[test]
+fn nodes_that_all_crashed_find_each_other_where_they_met_and_their_group() {
+    let mut world = chain(&["ann", "bob", "cid"]);
+    for node in 0..3 {
+        world.join(node, "!j lobby total");
+    }
+    together(&mut world, 0, 3);
+    world.pass(2 * SECOND);
+    let met = |world: &World, node: usize| {
+        let met = world.nodes[node].memory.restored().met;
+        met.iter().map(|met| (met.user.to_string(), met.address)).collect::<BTreeMap<_, _>>()
+    };
+    let is_at = |name: &str, node| (name.to_owned(), address(node));
+    assert_eq!(met(&world, 0), BTreeMap::from([is_at("bob", 1), is_at("cid", 2)]));
+    assert_eq!(world.nodes[0].memory.restored().port, Some(address(0).port()));
+    (0..3).for_each(|node| world.kill(node));
+    world.pass(60 * SECOND);
+    world.peers.clear();
+    // Each is where it was: two of them.
+    let (ann, cid) = (world.restart_in_place(0), world.restart_in_place(2));
+    for node in [ann, cid] {
+        together(&mut world, node, 2);
+    }
+    let Event::Users { users, .. } = world.answer(ann, "!u") else { panic!() };
+    let users: Vec<_> = users.iter().map(|(name, online)| (name.as_str(), *online)).collect();
+    assert_eq!(users, [("ann", true), ("bob", false), ("cid", true)]);
+    assert_eq!(met(&world, ann).len(), 2, "who was not found is not forgotten");
+}
+
+#[test]
+fn who_is_in_touch_is_kept_once_until_somebody_new_comes() {
+    let mut world = chain(&["ann", "bob"]);
+    world.pass(10 * SECOND);
+    let before = world.nodes[0].records();
+    world.pass(100 * SECOND);
+    assert_eq!(world.nodes[0].records(), before);
+    world.peers = vec![address(1)];
+    world.add("cid", true);
+    world.pass(10 * SECOND);
+    assert_eq!(world.nodes[0].records(), before + 1);
+}
+
+#[test]
+fn two_sides_with_two_people_of_one_name_are_told_once_why_they_are_two() {
+    let mut world = chain(&["ann"]);
+    world.peers.clear();
+    for name in ["bob", "ann", "bob"] {
+        world.add(name, true);
+    }
+    for node in 0..4 {
+        if node % 2 == 1 {
+            world.submit(node, Command::Peer { address: address(node - 1) });
+            world.pass(SECOND);
+        }
+        world.join(node, "!j lobby");
+    }
+    together(&mut world, 0, 2);
+    together(&mut world, 2, 2);
+    world.submit(2, Command::Peer { address: address(0) });
+    world.pass(60 * SECOND);
+    for node in &world.nodes {
+        let told = node.events.iter().filter_map(|event| match event {
+            Event::Notice { notice: notice @ Notice::Namesake { user, .. }, .. } => {
+                assert_eq!(notice.kind(), "merge_refused");
+                Some(user.as_str())
+            }
+            _ => None,
+        });
+        assert_eq!(told.collect::<Vec<_>>(), ["ann", "bob"]);
+    }
+    world.kill(0);
+    world.kill(3);
+    world.wait(1, |event| matches!(event, Event::View { cause: Cause::Merge, .. }));
+}
+
+#[test]
+fn a_member_that_crashed_and_is_back_is_nobody_s_namesake() {
+    let mut world = chain(&["ann", "bob", "cid"]);
+    for node in 0..3 {
+        world.join(node, "!j lobby");
+    }
+    together(&mut world, 0, 3);
+    world.kill(2);
+    let cid = world.restart_in_place(2);
+    together(&mut world, cid, 3);
+    world.pass(20 * SECOND);
+    let told = |node: &super::world::Node| node.events.iter().any(|event| is_notice(event, "merge_refused"));
+    assert!(!world.nodes.iter().any(told));
 }

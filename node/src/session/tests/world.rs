@@ -150,6 +150,7 @@ impl World {
             incarnation: Incarnation(node as u64 + 1),
             addresses: [address(node)].into_iter().collect(),
             trackers: self.trackers.clone(),
+            port: address(node).port(),
             peers: self.peers.clone(),
             discover: false,
             suspect_after: Duration::from_secs(2),
@@ -163,6 +164,17 @@ impl World {
     pub(super) fn restart(&mut self, former: usize) -> usize {
         let (name, memory) = (self.nodes[former].name.clone(), self.nodes[former].memory.clone());
         self.add_with(&name, true, &[], memory)
+    }
+
+    /// The same, at the address of the former one.
+    pub(super) fn restart_in_place(&mut self, node: usize) -> usize {
+        let mut config = self.config(node, &self.nodes[node].name, true, &[]);
+        config.incarnation.0 += 1_000 * (1 + self.nodes[node].events.len() as u64);
+        let it = &mut self.nodes[node];
+        it.session = Session::new(config, it.memory.restored(), self.now);
+        it.events.clear();
+        (it.records, it.asleep, it.lines) = (0, false, 0);
+        node
     }
 
     pub(super) fn start_tracker(&mut self) {
@@ -379,6 +391,11 @@ impl Node {
             self.session.handle_kept(now, kept);
         }
         busy
+    }
+
+    /// How many records it has kept.
+    pub(super) fn records(&self) -> u64 {
+        self.records
     }
 
     fn wakeup(&self) -> Option<Wakeup> {

@@ -9,7 +9,7 @@ use rusqlite::{Error, OptionalExtension as _, Statement, Transaction, params};
 
 use super::database::{message_id, number, parsed};
 use crate::session::Text;
-use crate::session::record::{Past, RECALL_MAX, Recall, Recalled, Record, Talk, Task};
+use crate::session::record::{MET_MAX, Met, Past, RECALL_MAX, Recall, Recalled, Record, Talk, Task};
 
 /// A message counts for its text and so many bytes more.
 const MESSAGE_COST: u64 = 64;
@@ -96,6 +96,11 @@ impl<'a> Batch<'a> {
                 let sql = "INSERT OR REPLACE INTO facts VALUES ('current', ?)";
                 self.transaction.execute(sql, params![group.as_str()]).map(drop)
             }
+            Record::Met(met) => self.met(met),
+            Record::Bound { port } => {
+                let sql = "INSERT OR REPLACE INTO facts VALUES ('port', ?)";
+                self.transaction.execute(sql, params![port]).map(drop)
+            }
             Record::Said { group, from, id, text, caught_up } => {
                 self.say(Talk::Group(*group), *from, *id, text, *caught_up)
             }
@@ -128,6 +133,13 @@ impl<'a> Batch<'a> {
         let sql = "UPDATE talks SET group_id = ?, group_order = ?, joined = CASE joined
                    WHEN 0 THEN (SELECT max(joined) + 1 FROM talks) ELSE joined END WHERE number = ?";
         self.transaction.execute(sql, params![id, order.as_str(), number]).map(drop)
+    }
+
+    fn met(&mut self, met: &Met) -> Result<(), Error> {
+        let sql = "INSERT OR REPLACE INTO met (name, address) VALUES (?, ?)";
+        self.transaction.execute(sql, params![met.user.as_str(), met.address.to_string()])?;
+        let sql = "DELETE FROM met WHERE number NOT IN (SELECT number FROM met ORDER BY number DESC LIMIT ?)";
+        self.transaction.execute(sql, params![MET_MAX as i64]).map(drop)
     }
 
     fn say(

@@ -13,10 +13,10 @@ use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Row, params};
 use thiserror::Error;
 
 use super::batch::{Batch, Ledger};
-use crate::session::record::{HEARD_MAX, Letter, Place, Recalled, Restored, Task, Trouble};
+use crate::session::record::{HEARD_MAX, Letter, MET_MAX, Met, Place, Recalled, Restored, Task, Trouble};
 
 /// The format of the file that this version writes, and the only one it reads.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 /// Members of one group whose last message is remembered.
 const KNOWN_MAX: usize = 1_024;
 
@@ -82,6 +82,12 @@ impl Database {
             "SELECT name, group_id, group_order FROM talks WHERE kind = 0 AND joined > 0 ORDER BY joined",
             |row| Ok(Place { group: parsed(row, 0)?, id: GroupId(number(row, 1)?), order: parsed(row, 2)? }),
         )?;
+        let port = list(db, "SELECT value FROM facts WHERE name = 'port'", |row| row.get(0))?;
+        let met = list(
+            db,
+            &format!("SELECT name, address FROM met ORDER BY number DESC LIMIT {MET_MAX}"),
+            |row| Ok(Met { user: parsed(row, 0)?, address: parsed(row, 1)? }),
+        )?;
         let outbox = list(
             db,
             "SELECT incarnation, joined, count, recipient, text FROM outbox ORDER BY number",
@@ -110,6 +116,8 @@ impl Database {
             identity: Identity(identity.cast_unsigned()),
             groups,
             current: current.into_iter().next(),
+            met,
+            port: port.into_iter().next(),
             known,
             outbox,
             heard: heard.into_iter().collect(),

@@ -1,4 +1,4 @@
--- Who I am, and what is current: 'identity' (64 bits), 'current' (a group's name).
+-- Who I am, and what is current: 'identity' (64 bits), 'current' (a group's name), 'port' (of the UDP socket).
 CREATE TABLE facts (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 
 -- Groups (kind 0) and people (kind 1) with whom something was said. A group that is not left has a place among those
@@ -47,6 +47,13 @@ CREATE TABLE outbox (
     recipient TEXT NOT NULL,
     text BLOB NOT NULL,
     UNIQUE (incarnation, joined, count)
+);
+
+-- People who were met, and where at last; `number` rises with each meeting.
+CREATE TABLE met (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    address TEXT NOT NULL
 );
 
 -- The last private message to me of each speaker's run.

@@ -10,7 +10,7 @@ use decury_common::base::rng::Rng;
 use decury_common::order::OrderKind;
 
 use super::database::{Database, StoreError};
-use crate::session::record::{Letter, Past, Place, Recall, Record, Restored, Talk, Task};
+use crate::session::record::{Letter, MET_MAX, Met, Past, Place, Recall, Record, Restored, Talk, Task};
 use crate::store::memory::Memory;
 
 const PLENTY: u64 = 64 << 20;
@@ -63,6 +63,10 @@ fn joined(group: &str, id: u64) -> Record {
     Record::Joined { group: name(group), id: GroupId(id), order: OrderKind::Total }
 }
 
+fn met(user: &str, address: &str) -> Record {
+    Record::Met(Met { user: name(user), address: name(address) })
+}
+
 fn write(database: &mut Database, records: impl IntoIterator<Item = Record>) {
     let tasks: Vec<_> = (1..).zip(records).map(|(at, record)| (at, Task::Keep(record))).collect();
     database.write(tasks.iter()).unwrap();
@@ -108,6 +112,11 @@ fn all_that_was_kept_comes_back() {
             Record::Written { to: name("cid"), id: id(7, 4, 1), text: text() },
             Record::Settled { id: id(7, 3, 1) },
             Record::Heard { from: name("bob"), id: id(9, 2, 3), text: text() },
+            met("bob", "192.0.2.1:7401"),
+            met("cid", "[2001:db8::1]:7"),
+            Record::Bound { port: 1 },
+            met("bob", "192.0.2.2:40715"),
+            Record::Bound { port: 65_535 },
         ],
     );
     let mut database = scratch.open(PLENTY);
@@ -118,6 +127,11 @@ fn all_that_was_kept_comes_back() {
         identity: Identity(7),
         groups: vec![place("b", 2), place("a", 1)],
         current: Some(name("a")),
+        met: vec![
+            Met { user: name("bob"), address: name("192.0.2.2:40715") },
+            Met { user: name("cid"), address: name("[2001:db8::1]:7") },
+        ],
+        port: Some(65_535),
         known: BTreeMap::from([
             (name("a"), BTreeMap::from([(member(u64::MAX, 1), 6), (member(9, 0), 1)])),
             (name("gone"), BTreeMap::from([(member(9, 1), 1)])),
@@ -194,11 +208,33 @@ fn it_keeps_what_a_store_in_memory_keeps() {
     }
 }
 
+#[test]
+fn the_last_people_met_are_remembered_and_only_addresses_are_read() {
+    let scratch = Scratch::new();
+    write(&mut scratch.open(PLENTY), (0..100).map(|n| met(&format!("n{n}"), "192.0.2.1:7401")));
+    let people: Vec<_> = scratch.open(PLENTY).restored().unwrap().met.iter().map(|met| met.user).collect();
+    assert_eq!(people, (100 - MET_MAX..100).rev().map(|n| name(&format!("n{n}"))).collect::<Vec<_>>());
+    for sql in [
+        "INSERT INTO met (name, address) VALUES ('x', 'nowhere')",
+        "UPDATE met SET address = x'c0000201'",
+        "INSERT INTO met (name, address) VALUES ('a b', '192.0.2.1:1')",
+        "INSERT INTO facts VALUES ('port', 70000)",
+        "INSERT INTO facts VALUES ('port', 'none')",
+    ] {
+        let scratch = Scratch::new();
+        write(&mut scratch.open(PLENTY), [met("bob", "192.0.2.1:7401")]);
+        rusqlite::Connection::open(scratch.file()).unwrap().execute(sql, []).unwrap();
+        assert!(scratch.open(PLENTY).restored().is_err(), "{sql}");
+    }
+}
+
 fn any_record(rng: &mut Rng) -> Record {
     let group = if rng.chance(1, 2) { "a" } else { "b" };
     let message = id(1 + rng.below(3), 0, 1 + rng.below(40));
     let letter = id(7, 9, 1 + rng.below(20));
-    match rng.below(8) {
+    match rng.below(10) {
+        8 => met(&format!("friend{}", rng.below(40)), &format!("192.0.2.1:{}", rng.below(9))),
+        9 => Record::Bound { port: 1 + rng.below(3) as u16 },
         0 => joined(group, if group == "a" { 1 + rng.below(2) } else { 3 }),
         1 => Record::Left { group: name(group) },
         2 => Record::Current { group: rng.chance(1, 2).then(|| name(group)) },
@@ -238,7 +274,7 @@ fn a_file_of_a_newer_version_is_refused() {
     let scratch = Scratch::new();
     drop(scratch.open(PLENTY));
     let connection = rusqlite::Connection::open(scratch.file()).unwrap();
-    connection.pragma_update(None, "user_version", 2).unwrap();
+    connection.pragma_update(None, "user_version", 3).unwrap();
     drop(connection);
     assert!(scratch.error().contains("newer version"), "{}", scratch.error());
 }
