@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::id::{Incarnation, MemberId, ViewId};
 use crate::base::time::Instant;
+use crate::order::{OrderKind, OrderTable};
 use crate::wire::membership::{Cut, Member, Prepare, Prior, PriorCut};
 
 /// A participant between its Promise and the Install: frozen, if it is in a view.
@@ -82,6 +83,15 @@ pub(super) fn participant(prepare: &Prepare, node: Incarnation) -> Option<&Membe
 /// The cut's part for a view.
 pub(super) fn part(cut: &Cut, view: ViewId) -> Option<&PriorCut> {
     cut.priors.iter().find(|prior| prior.view == view)
+}
+
+/// Whether a cut's part for a view of so many members says of each of them where it ends, and what is decided.
+pub(super) fn is_whole(part: &PriorCut, members: usize, order: OrderKind) -> bool {
+    let is_decided = match &part.order {
+        OrderTable::None => matches!(order, OrderKind::Fifo | OrderKind::Causal),
+        OrderTable::Total(table) => table.of.len() >= members,
+    };
+    part.upto.len() >= members && is_decided
 }
 
 /// Whether a Prepare makes sense at all: its coordinator and its members take part, nobody twice, no name twice among them.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::apart::Apart;
-use super::change::{Change, Readied, is_sane, part, participant};
+use super::change::{Change, Readied, is_sane, is_whole, part, participant};
 use super::{Context, Installed, Membership, Outcome, READY_REPEAT, View};
 use crate::base::id::{Incarnation, MemberId, UserName, ViewId};
 use crate::base::time::Instant;
@@ -95,13 +95,16 @@ impl Membership {
         }
     }
 
-    /// Takes a cut, if it is for the highest attempt promised and names my view with me in it; else its coordinator
-    /// is told that it waits in vain.
+    /// Takes a cut, if it is for the highest attempt promised and names my view with me in it, and tells of all its members;
+    /// else its coordinator is told that it waits in vain.
     pub(super) fn take_cut(&mut self, cx: &mut Context<'_>, cut: Cut) {
         let attempt = cut.attempt;
         let mine = self.view.as_ref().map(|view| (view.id, view.rank(self.me.id).unwrap_or(0) as u8));
-        let named = mine.is_none_or(|(view, rank)| {
-            part(&cut, view).is_some_and(|prior| prior.holders.iter().any(|holder| holder.rank == rank))
+        let named = self.view.as_ref().zip(mine).is_none_or(|(view, (id, rank))| {
+            part(&cut, id).is_some_and(|prior| {
+                prior.holders.iter().any(|holder| holder.rank == rank)
+                    && is_whole(prior, view.members.len(), self.order)
+            })
         });
         let deadline = self.next_deadline(cx.now);
         match &mut self.change {

@@ -303,3 +303,62 @@ fn a_strangers_nack_ends_no_attempt() {
     }
     assert_eq!(net.members(1).len(), 2, "at {}", net.now);
 }
+
+/// Whoever knows the ids of a member can ask it for a change of view.
+#[test]
+fn a_strangers_cut_that_lacks_what_the_view_has_is_harmless() {
+    use decury_common::base::id::{MemberId, ViewId};
+    use decury_common::order::OrderTable;
+    use decury_common::wire::membership::{
+        Cut, Holder, Install, Member, Message, Parcel, Prepare, PriorCut, Ready,
+    };
+    use decury_common::wire::{Frame, Header, Packer, Section};
+    let stranger = Incarnation(99);
+    let tell = |net: &mut Net, frame: &Frame<'_>| {
+        let mut packer = Packer::new(Header { from: stranger, to: Some(Incarnation(2)), hops: 0 });
+        packer.push_in(Section { group: GroupId(7), view: None }, frame);
+        let now = net.now;
+        net.node(2).handle_datagram(now, address(99), &mut packer.finish());
+    };
+    let post = |net: &mut Net, number: u64, message: &Message| {
+        let bytes = &message.encode();
+        let parcel = Parcel { kind: message.kind(), number, fragment: 0, fragments: 1, bytes };
+        tell(net, &Frame::Parcel(parcel));
+    };
+    for (order, decided) in [
+        (OrderKind::Total, OrderTable::Total(Default::default())),
+        (OrderKind::Total, OrderTable::None),
+        (OrderKind::Safe, OrderTable::Total(Default::default())),
+        (OrderKind::Causal, OrderTable::None),
+    ] {
+        let mut net = Net::new();
+        net.order = order;
+        for n in 1..=3 {
+            net.start(n, if n == 1 { &[] } else { &[1] });
+        }
+        net.run_until(ms(1000), |net| (1..=3).all(|n| net.members(n).len() == 3));
+        let (now, lobby) = (net.now, "lobby".parse().unwrap());
+        net.node(2).send(now, lobby, Bytes::from_static(b"mine")).unwrap();
+        let view = net.node(2).view(lobby).unwrap().id;
+        let id = |incarnation| MemberId { incarnation, join: 0 };
+        let attempt = ViewId { number: view.number + 10, coordinator: id(stranger) };
+        let member = |node: u64| Member {
+            id: id(Incarnation(node)),
+            name: format!("user{node}").parse().unwrap(),
+            addresses: addresses(node),
+        };
+        let participants = [2, 99].map(member).into_iter().collect();
+        let members = [2, 99].map(|node| id(Incarnation(node))).into_iter().collect();
+        let holders = [Holder { rank: 1, holdings: Default::default() }].into_iter().collect();
+        let prior = PriorCut { view, upto: Default::default(), holders, order: decided };
+        let priors = [prior].into_iter().collect();
+        let (origins, known) = (Default::default(), Default::default());
+        post(&mut net, 1, &Message::Prepare(Prepare { attempt, order, participants, members }));
+        post(&mut net, 2, &Message::Cut(Cut { attempt, position: 0, priors, origins, known }));
+        tell(&mut net, &Frame::Ready(Ready { attempt, missing: 0 }));
+        tell(&mut net, &Frame::Install(Install { attempt }));
+        net.run_until(ms(10_000), |net| (1..=3).all(|n| net.members(n) == net.members(1)));
+        assert_eq!(net.members(2).len(), 3, "{order}");
+        net.run_until(ms(10_000), |net| (1..=3).all(|n| texts(net.events(n)) == ["mine"]));
+    }
+}

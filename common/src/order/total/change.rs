@@ -34,12 +34,15 @@ impl Total {
     }
 
     /// Takes the decisions of a cut as my own proposals; in `safe`, those that can be as final. All messages of the cut
-    /// have been accepted.
+    /// have been accepted. (A table that lacks a sender, which no correct coordinator makes, decides as if nothing were
+    /// known of it.)
     pub(in crate::order) fn adopt(&mut self, table: &TotalTable) {
         let beyond = (table.beyond.0, Rank::from(table.beyond.1));
-        let of = table.of.iter().zip(self.streams.iter_mut()).enumerate();
+        let nothing = SenderTable::default();
+        let known = |rank| table.of.get(rank).unwrap_or(&nothing);
+        let of = self.streams.iter().enumerate();
         let adopted: Vec<Runs> =
-            of.map(|(rank, (known, stream))| decisions(rank, known, beyond, stream)).collect();
+            of.map(|(rank, stream)| decisions(rank, known(rank), beyond, stream)).collect();
         let stamps = adopted.iter().flat_map(|runs| runs.from(0)).map(|run| run.stamp);
         let highest = stamps.filter(|&stamp| stamp != MARKED).max();
         match self.uniform {

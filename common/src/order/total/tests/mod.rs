@@ -238,3 +238,18 @@ fn the_first_in_the_queue_says_whose_proposal_or_decision_it_lacks_and_the_other
         assert_eq!(lacks(total), []);
     }
 }
+
+/// No correct coordinator makes such a table; but it comes from the wire.
+#[test]
+fn a_table_that_lacks_senders_decides_about_their_messages_all_the_same() {
+    for uniform in [false, true] {
+        let mut all: Vec<Total> = (0..3).map(|me| Total::new(uniform, me, 3, 0)).collect();
+        let messages: Vec<Arrived> = all.iter_mut().map(message).collect();
+        let total = &mut all[1];
+        messages.iter().for_each(|message| total.accept(message.clone()));
+        total.report();
+        total.adopt(&crate::order::table::TotalTable::default());
+        total.finish();
+        assert_eq!(delivered(total).len(), 3);
+    }
+}
