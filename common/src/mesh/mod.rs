@@ -117,7 +117,7 @@ impl Mesh {
         }
         let number = self.forgotten;
         let peer = self.peers.entry(node).or_insert_with(|| Peer::new(now, number));
-        let was_wanted = std::mem::replace(&mut peer.wanted, true);
+        let was_wanted = peer.want(now, true);
         for address in addresses {
             if !peer.addresses.contains(address) && peer.addresses.try_push(*address).is_ok() {
                 peer.probe_soon(now);
@@ -151,7 +151,7 @@ impl Mesh {
         let recent = |peer: &Peer| peer.heard_at.is_some_and(|at| now.since(at) < STRANGER_KEPT);
         let (forgotten, count) = (&mut self.forgotten, self.peers.len());
         self.peers.retain(|&node, peer| {
-            peer.wanted = wanted(node);
+            peer.want(now, wanted(node));
             let kept = peer.wanted || recent(peer);
             if !kept {
                 *forgotten = peer.number.max(*forgotten);
@@ -234,7 +234,7 @@ impl Mesh {
         }
         let mut changed = false;
         for (&node, peer) in &mut self.peers {
-            if !peer.suspected && peer.wanted && now.since(peer.mutual_at) >= self.suspect_after {
+            if peer.suspect_at(self.suspect_after).is_some_and(|at| at <= now) {
                 peer.suspected = true;
                 peer.probe_soon(now);
                 self.events.push(MeshEvent::Suspected(node));
@@ -342,8 +342,8 @@ impl Mesh {
         self.peers.iter().fold(None, |earliest, (&node, peer)| {
             let hello = peer.hello_due().filter(|_| self.next_hop(node).is_some());
             let hello = hello.map(|at| Wakeup { at, reason: "mesh: heartbeat" });
-            let suspect = (peer.wanted && !peer.suspected)
-                .then(|| Wakeup { at: peer.mutual_at + self.suspect_after, reason: "mesh: suspicion" });
+            let suspect = peer.suspect_at(self.suspect_after);
+            let suspect = suspect.map(|at| Wakeup { at, reason: "mesh: suspicion" });
             let quiet_at = if peer.met { peer.mutual_at + self.suspect_after / 2 } else { Instant::ZERO };
             let probe = (peer.wanted && peer.has_ways())
                 .then(|| Wakeup { at: peer.probe_at.max(quiet_at), reason: "mesh: probe" });

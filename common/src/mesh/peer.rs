@@ -44,7 +44,9 @@ pub(super) struct Peer {
     pub(super) heard_at: Option<Instant>,
     /// A group is interested in it; a stranger gets answers only.
     pub(super) wanted: bool,
-    /// We are known to have heard each other at this time; at first, when its company was first wanted.
+    /// Since when: before, nobody sent it heartbeats, and its silence means nothing.
+    wanted_at: Instant,
+    /// We are known to have heard each other at this time; at first, when it was first heard of.
     pub(super) mutual_at: Instant,
     /// Whether we have ever heard each other.
     pub(super) met: bool,
@@ -89,6 +91,7 @@ impl Peer {
             telling: Telling::default(),
             heard_at: None,
             wanted: false,
+            wanted_at: now,
             mutual_at: now,
             met: false,
             suspected: false,
@@ -106,6 +109,20 @@ impl Peer {
             ping_at: now,
             pinged: 0,
         }
+    }
+
+    /// Whether a group is interested in it. Gives whether one was before.
+    pub(super) fn want(&mut self, now: Instant, wanted: bool) -> bool {
+        if wanted && !self.wanted {
+            self.wanted_at = now;
+        }
+        std::mem::replace(&mut self.wanted, wanted)
+    }
+
+    /// When it is suspected unless it is known before that we hear each other.
+    pub(super) fn suspect_at(&self, suspect_after: Duration) -> Option<Instant> {
+        let is_watched = self.wanted && !self.suspected;
+        is_watched.then(|| self.mutual_at.max(self.wanted_at) + suspect_after)
     }
 
     /// Whether we send each other heartbeats; otherwise it is probed.

@@ -384,3 +384,19 @@ fn on_a_slow_line_heartbeats_do_not_multiply() {
     let sent = net.sent[&A];
     assert!((230..=250).contains(&sent), "{sent} in a minute");
 }
+
+#[test]
+fn who_was_long_a_stranger_is_given_the_suspicion_time_once_it_is_wanted() {
+    let mut mesh = Mesh::new(A, ms(2000));
+    let at = |n| Instant::ZERO + ms(n);
+    for n in 0..10 {
+        mesh.handle_heard(at(1000 * n), B, Arrival::Straight(address(B)));
+        mesh.handle_timeout(at(1000 * n));
+    }
+    mesh.want(at(9000), B, &[]);
+    mesh.handle_timeout(at(10_999));
+    assert_eq!(mesh.poll_event(), None);
+    assert!(mesh.poll_timeout().is_some_and(|wakeup| wakeup.at <= at(11_000)));
+    mesh.handle_timeout(at(11_000));
+    assert_eq!(mesh.poll_event(), Some(MeshEvent::Suspected(B)));
+}
