@@ -19,6 +19,11 @@ pub(super) type Sets = BTreeMap<Incarnation, Links>;
 /// How often a set that is new is told to each peer, before it waits its turn.
 const TIMES: u8 = 3;
 
+/// How far a set can be ahead of the one that is known: no node's links change as often.
+const NUMBERS_AHEAD: u64 = 1 << 32;
+/// The same for the first set of a node, whose number may have been driven up by others.
+const FIRST_MAX: u64 = u64::MAX / 2;
+
 /// All sets that one node knows, its own among them.
 #[derive(Clone, Debug)]
 pub(super) struct LinkState {
@@ -45,10 +50,13 @@ impl LinkState {
         true
     }
 
-    /// A set has come; whether it is news. One of this node's own with a higher number than it ever gave is overtaken.
+    /// A set has come; whether it is news. One of this node's own with a higher number than it ever gave is overtaken. One
+    /// so high that its origin cannot have come to it is refused: nobody shall use the numbers up.
     pub(super) fn take(&mut self, links: &Links) -> bool {
         let known = self.sets.get_mut(&links.origin);
+        let limit = known.as_ref().map_or(FIRST_MAX, |known| known.number.saturating_add(NUMBERS_AHEAD));
         match known {
+            _ if links.number > limit => return false,
             Some(known) if links.number <= known.number => return false,
             Some(own) if links.origin == self.me => own.number = links.number.saturating_add(1),
             _ => _ = self.sets.insert(links.origin, links.clone()),
@@ -182,9 +190,17 @@ mod tests {
         assert!(!state.take(&set(5, 1, &[9])));
         assert!(state.take(&set(5, 40, &[9])));
         assert_eq!(state.sets()[&ME], set(5, 41, &[1]));
-        state.take(&set(5, u64::MAX, &[9]));
-        assert!(state.hear(std::iter::empty()));
-        assert_eq!(state.sets()[&ME], set(5, u64::MAX, &[]));
+    }
+
+    #[test]
+    fn nobody_can_use_up_the_numbers_of_another() {
+        let mut state = LinkState::new(ME);
+        assert!(!state.take(&set(5, u64::MAX, &[9])) && !state.take(&set(1, u64::MAX, &[9])));
+        assert!(state.hear([Neighbour { node: Incarnation(1), way: 0 }].into_iter()));
+        assert_eq!(state.sets()[&ME], set(5, 1, &[1]));
+        assert!(state.take(&set(1, 7, &[5])));
+        assert!(!state.take(&set(1, 8 + NUMBERS_AHEAD, &[])) && state.take(&set(1, 7 + NUMBERS_AHEAD, &[])));
+        assert!(LinkState::new(ME).take(&set(1, 8 + NUMBERS_AHEAD, &[])), "a newcomer knows no number yet");
     }
 
     #[test]
