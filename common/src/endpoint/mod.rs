@@ -490,9 +490,6 @@ impl Machine for Endpoint {
         let (header, frames) = match self.channel.open(&datagram) {
             Ok(Opened::Mine(header, frames)) => (header, frames),
             Ok(Opened::ForOther { from: sender, to, hops }) => {
-                if hops == 0 && self.mesh.wants(sender) {
-                    self.mesh.handle_heard(now, sender, Arrival::Straight(from));
-                }
                 let passed = self.relay.handle_datagram(&self.mesh, (sender, to, hops), from, &datagram);
                 let count = match passed {
                     true => &mut self.stats.datagrams_relayed,

@@ -362,3 +362,24 @@ fn a_strangers_cut_that_lacks_what_the_view_has_is_harmless() {
         net.run_until(ms(10_000), |net| (1..=3).all(|n| texts(net.events(n)) == ["mine"]));
     }
 }
+
+/// A datagram that is to be passed on.
+fn for_another(from: u64, to: u64) -> Vec<u8> {
+    use decury_common::wire::mesh::Ping;
+    use decury_common::wire::{Frame, Header, Packer};
+    let mut packer = Packer::new(Header { from: Incarnation(from), to: Some(Incarnation(to)), hops: 0 });
+    packer.push(&Frame::Ping(Ping { number: 1, way: 1, slow: false }));
+    packer.finish()
+}
+
+#[test]
+fn where_somebody_is_cannot_be_forged_by_a_datagram_for_another() {
+    let mut net = Net::new();
+    for n in 1..=3 {
+        net.start(n, if n == 1 { &[] } else { &[1] });
+    }
+    net.run_until(ms(1000), |net| (1..=3).all(|n| net.members(n).len() == 3));
+    let now = net.now;
+    net.node(1).handle_datagram(now, address(99), &mut for_another(2, 3));
+    assert_eq!(net.node(1).nodes_at(address(99)).count(), 0);
+}
