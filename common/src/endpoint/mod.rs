@@ -58,6 +58,10 @@ pub struct Endpoint {
     strays: Vec<(Incarnation, Section, Refuse)>,
     /// What others send each other over this node.
     relay: Relay,
+    /// What others send and what this node sends leave by turns.
+    is_relays_turn: bool,
+    /// All that this node had to send since the last input has left: the rest is what others send.
+    is_own_sent: bool,
     /// The peer served last in this round of sending.
     sent_to: Option<Incarnation>,
     /// The group whose event was taken last.
@@ -89,6 +93,8 @@ impl Endpoint {
             joins: 0,
             strays: Vec::new(),
             relay: Relay::default(),
+            is_relays_turn: false,
+            is_own_sent: false,
             sent_to: None,
             served: None,
             served_conversation: false,
@@ -476,6 +482,38 @@ impl Endpoint {
         (!packer.is_empty()).then(|| self.transmit(to, packer))
     }
 
+    /// The next datagram that others send over this node.
+    fn poll_relayed(&mut self) -> Option<Transmit> {
+        let transmit = self.relay.poll_transmit()?;
+        self.stats.datagrams_sent += 1;
+        Some(transmit)
+    }
+
+    /// The next datagram of this node's own.
+    fn poll_own(&mut self, now: Instant) -> Option<Transmit> {
+        if self.sent_to.is_none()
+            && let Some(straight) = self.mesh.poll_straight(now)
+        {
+            let mut packer = self.channel.packer(straight.node);
+            straight.frames.iter().for_each(|frame| _ = packer.push(frame));
+            return Some(self.transmit(straight.to, packer));
+        }
+        if let Some(transmit) = self.search(now) {
+            return Some(transmit);
+        }
+        while let Some(node) = self.mesh.peer_after(self.sent_to) {
+            if let Some(transmit) = self.pack(now, node) {
+                return Some(transmit);
+            }
+            self.sent_to = Some(node);
+        }
+        self.sent_to = None;
+        for group in self.groups.values_mut() {
+            group.work(now);
+        }
+        None
+    }
+
     fn transmit(&mut self, to: SocketAddr, packer: Packer) -> Transmit {
         self.stats.datagrams_sent += 1;
         Transmit { to, bytes: packer.finish(), segment: None }
@@ -485,6 +523,7 @@ impl Endpoint {
 impl Machine for Endpoint {
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &mut [u8]) {
         self.now = now;
+        self.is_own_sent = false;
         self.stats.datagrams_received += 1;
         let datagram = Bytes::copy_from_slice(bytes);
         let (header, frames) = match self.channel.open(&datagram) {
@@ -514,6 +553,7 @@ impl Machine for Endpoint {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.is_own_sent = false;
         self.mesh.handle_timeout(now);
         self.advance(now, |_| true);
         self.conversations.advance(now, &mut self.mesh);
@@ -528,31 +568,19 @@ impl Machine for Endpoint {
     }
 
     fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        if let Some(transmit) = self.relay.poll_transmit() {
-            self.stats.datagrams_sent += 1;
-            return Some(transmit);
-        }
-        if self.sent_to.is_none()
-            && let Some(straight) = self.mesh.poll_straight(now)
+        self.is_relays_turn = !self.is_relays_turn;
+        if (self.is_relays_turn || self.is_own_sent)
+            && let Some(transmit) = self.poll_relayed()
         {
-            let mut packer = self.channel.packer(straight.node);
-            straight.frames.iter().for_each(|frame| _ = packer.push(frame));
-            return Some(self.transmit(straight.to, packer));
-        }
-        if let Some(transmit) = self.search(now) {
             return Some(transmit);
         }
-        while let Some(node) = self.mesh.peer_after(self.sent_to) {
-            if let Some(transmit) = self.pack(now, node) {
-                return Some(transmit);
-            }
-            self.sent_to = Some(node);
-        }
-        self.sent_to = None;
-        for group in self.groups.values_mut() {
-            group.work(now);
-        }
-        None
+        let own = self.poll_own(now);
+        let transmit = own.or_else(|| {
+            self.is_own_sent = true;
+            self.poll_relayed()
+        });
+        self.is_own_sent &= transmit.is_some();
+        transmit
     }
 
     fn poll_timeout(&self) -> Option<Wakeup> {

@@ -383,3 +383,28 @@ fn where_somebody_is_cannot_be_forged_by_a_datagram_for_another() {
     net.node(1).handle_datagram(now, address(99), &mut for_another(2, 3));
     assert_eq!(net.node(1).nodes_at(address(99)).count(), 0);
 }
+
+/// A node that is to pass on more than it can send in one go.
+#[test]
+fn what_others_send_over_a_node_does_not_hold_up_its_own_heartbeats() {
+    use decury_common::wire::{Frame, Unpacker};
+    let mut net = Net::new();
+    for n in 1..=3 {
+        net.start(n, if n == 1 { &[] } else { &[1] });
+    }
+    net.run_until(ms(1000), |net| (1..=3).all(|n| net.members(n).len() == 3));
+    let later = net.now + ms(500);
+    let node = net.node(1);
+    node.handle_timeout(later);
+    for _ in 0..100 {
+        node.handle_datagram(later, address(2), &mut for_another(2, 3));
+    }
+    let mut is_heartbeat = || {
+        let transmit = node.poll_transmit(later).unwrap();
+        let Ok((header, mut frames)) = Unpacker::new(&transmit.bytes) else { return false };
+        header.from == Incarnation(1)
+            && std::iter::from_fn(|| frames.next_frame().unwrap())
+                .any(|(_, frame)| matches!(frame, Frame::Hello(_)))
+    };
+    assert_eq!((0..8).filter(|_| is_heartbeat()).count(), 2);
+}
