@@ -106,7 +106,7 @@ impl Gossip {
 
     /// A node is in touch for other reasons: it shall be a friend.
     pub fn meet(&mut self, now: Instant, node: Incarnation, address: SocketAddr) {
-        self.seek(now, node, &[address]);
+        self.seek(now, None, node, &[address]);
     }
 
     /// The groups that this node is in, whenever they have changed. (Their `version`s are of no account.)
@@ -158,14 +158,14 @@ impl Gossip {
     /// A friend tells of somebody whom it hears.
     pub fn handle_acquaintance(&mut self, now: Instant, from: Incarnation, of: &Acquaintance) {
         if self.friends.contains_key(&from) {
-            self.seek(now, of.incarnation, &of.addresses);
+            self.seek(now, Some(from), of.incarnation, &of.addresses);
         }
     }
 
     /// Somebody calls from this address.
     pub fn handle_call(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         if let Some(call) = Call::decode(bytes) {
-            self.seek(now, call.incarnation, &[SocketAddr::new(from.ip(), call.port)]);
+            self.seek(now, None, call.incarnation, &[SocketAddr::new(from.ip(), call.port)]);
         }
     }
 
@@ -196,7 +196,8 @@ impl Gossip {
     pub fn poll_search(&mut self, now: Instant) -> Option<(SocketAddr, Card)> {
         let friends = &self.friends;
         let is_there = |address: &SocketAddr| friends.values().any(|friend| friend.is_at(address));
-        let address = self.sought.poll(now, &self.addresses, is_there)?;
+        let answers = |address: &SocketAddr| friends.values().any(|friend| friend.path() == Some(*address));
+        let address = self.sought.poll(now, &self.addresses, is_there, answers)?;
         Some((address, self.card(0, true)))
     }
 
@@ -305,6 +306,9 @@ impl Gossip {
         }
         self.sought.forget(node);
         let mut friend = Friend::new(now, from, card);
+        if let Some(path) = from {
+            self.sought.forget_at(path, |address| friend.is_at(address));
+        }
         for (other, known) in &mut self.friends {
             friend.untold().insert(*other);
             known.untold().insert(node);
@@ -315,9 +319,15 @@ impl Gossip {
         true
     }
 
-    fn seek(&mut self, now: Instant, node: Incarnation, addresses: &[SocketAddr]) {
+    fn seek(
+        &mut self,
+        now: Instant,
+        teller: Option<Incarnation>,
+        node: Incarnation,
+        addresses: &[SocketAddr],
+    ) {
         if node != self.me && !self.closed && !self.friends.contains_key(&node) {
-            self.sought.tell(now, node, addresses);
+            self.sought.tell(now, teller, node, addresses);
         }
     }
 
