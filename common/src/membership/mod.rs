@@ -234,7 +234,7 @@ impl Membership {
     /// A node said to be in the group.
     pub fn add_contact(&mut self, now: Instant, node: Incarnation, addresses: &Addresses) {
         if node != self.me.id.incarnation {
-            self.roster.add_contact(now, node, addresses);
+            self.roster.add_contact(now, (node, None), addresses);
             self.wanted.push((node, addresses.clone()));
             self.refresh_peers();
             self.beacons.insert(node);
@@ -344,7 +344,7 @@ impl Membership {
             member.addresses.truncate(member.addresses.capacity() - 1);
             member.addresses.push(address);
         }
-        self.roster.add_contact(cx.now, node, &member.addresses);
+        self.roster.add_contact(cx.now, (node, Some(member.name)), &member.addresses);
         self.wanted.push((node, member.addresses.clone()));
         self.refresh_peers();
         let mine = self.view.as_ref().map(|mine| mine.id);

@@ -297,13 +297,14 @@ impl Membership {
                 if self.roster.came_by_merge(node) {
                     self.roster.unmerged(now, node);
                 }
-                self.roster.add_contact(now, node, &member.addresses);
+                self.roster.add_contact(now, (node, Some(member.name)), &member.addresses);
                 self.roster.keep_place(now, member.name);
             }
         }
         for member in prepare.participants.iter().filter(|m| !view.contains(m.id)) {
             self.roster.forget(member.id.incarnation);
         }
+        self.roster.forget_namesakes(view);
         for member in &view.members {
             self.roster.drop_wish(member.id.incarnation);
         }

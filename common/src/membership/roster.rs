@@ -56,6 +56,8 @@ pub(super) struct Applicant {
 #[derive(Clone, Debug)]
 struct Contact {
     addresses: Addresses,
+    /// The person, if that is known.
+    name: Option<UserName>,
     /// When it was last named.
     at: Instant,
 }
@@ -100,8 +102,14 @@ impl Membership {
 
 impl Roster {
     /// A node to look for; the one named longest ago makes room.
-    pub(super) fn add_contact(&mut self, now: Instant, node: Incarnation, addresses: &Addresses) {
-        self.contacts.insert(node, Contact { addresses: addresses.clone(), at: now });
+    pub(super) fn add_contact(
+        &mut self,
+        now: Instant,
+        (node, name): (Incarnation, Option<UserName>),
+        addresses: &Addresses,
+    ) {
+        let name = name.or_else(|| self.contacts.get(&node)?.name);
+        self.contacts.insert(node, Contact { addresses: addresses.clone(), name, at: now });
         if self.contacts.len() > CONTACTS_MAX {
             let oldest = self.contacts.iter().min_by_key(|(_, contact)| contact.at).map(|(&node, _)| node);
             oldest.map(|node| self.contacts.remove(&node));
@@ -121,6 +129,15 @@ impl Roster {
         if view.rank_of_node(node).is_none() {
             self.forget(node);
         }
+    }
+
+    /// Other nodes of the members' names are not looked for: former selves, as a rule. (Names in a view are unique: one
+    /// of another person could not come in either. If it is there, it finds this view.)
+    pub(super) fn forget_namesakes(&mut self, view: &View) {
+        let is_other = |node: Incarnation, name: UserName| {
+            view.rank_of_node(node).is_none() && view.members.iter().any(|member| member.name == name)
+        };
+        self.contacts.retain(|&node, contact| contact.name.is_none_or(|name| !is_other(node, name)));
     }
 
     pub(super) fn contacts(&self) -> impl Iterator<Item = (Incarnation, &Addresses)> {
@@ -281,5 +298,26 @@ impl Roster {
         self.merges
             .retain(|_, merges| now.since(merges.merged_at.unwrap_or(merges.not_before)) < MERGE_FORGOTTEN);
         self.places.retain(|&(_, until)| until > now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_former_self_is_not_looked_for_once_its_successor_is_a_member() {
+        let (name, other) = ("ann".parse().unwrap(), "ben".parse().unwrap());
+        let mut roster = Roster::default();
+        let now = Instant::ZERO;
+        for (node, name) in [(1, Some(name)), (2, Some(name)), (3, Some(other)), (4, None)] {
+            roster.add_contact(now, (Incarnation(node), name), &Addresses::new());
+        }
+        roster.add_contact(now, (Incarnation(1), None), &Addresses::new());
+        let id = MemberId { incarnation: Incarnation(2), join: 0 };
+        let member = Member { id, name, addresses: Addresses::new() };
+        roster.forget_namesakes(&View { id: ViewId { number: 1, coordinator: id }, members: vec![member] });
+        let left: Vec<u64> = roster.contacts().map(|(node, _)| node.0).collect();
+        assert_eq!(left, [2, 3, 4]);
     }
 }
