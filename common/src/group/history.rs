@@ -12,7 +12,9 @@ use bytes::Bytes;
 
 use super::{Event, VectorClock};
 use crate::base::id::{GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
-use crate::base::limits::{HISTORY_MAX, KNOWN_MAX, MEMBERS_MAX, PAST_BYTES, STORE_BYTES, STORE_MESSAGES};
+use crate::base::limits::{
+    FRAGMENT_MAX, HISTORY_MAX, KNOWN_MAX, MEMBERS_MAX, PAST_BYTES, STORE_BYTES, STORE_MESSAGES,
+};
 use crate::base::list::List;
 use crate::base::time::Instant;
 use crate::membership::View;
@@ -84,7 +86,11 @@ impl History {
     }
 
     /// A message is delivered.
-    pub(super) fn push(&mut self, now: Instant, entry: Entry) {
+    pub(super) fn push(&mut self, now: Instant, mut entry: Entry) {
+        if entry.payload.len() <= FRAGMENT_MAX {
+            // A part of the datagram that it came in, all of which it would keep.
+            entry.payload = Bytes::copy_from_slice(&entry.payload);
+        }
         self.bytes += entry.payload.len();
         self.entries.push_back(entry);
         if self.is_over(1) {
@@ -270,6 +276,17 @@ mod tests {
         assert_eq!(ask(&mut history, false, 0), ((1..=7).collect(), true));
         assert_eq!(ask(&mut history, false, 7), (vec![8, 9], false));
         assert_eq!(ask(&mut history, true, 0), (vec![8, 9, 10], false));
+    }
+
+    #[test]
+    fn a_short_message_does_not_keep_its_datagram() {
+        let mut history = History::new(0, 10, Known::new());
+        let datagram = Bytes::from(vec![7; 1_400]);
+        let (id, from) = (MessageId { sender: member(), count: 1 }, "ann".parse().unwrap());
+        let (clock, payload) = (VectorClock::default(), datagram.slice(100..105));
+        history.push(NOW, Entry { id, from, clock, payload });
+        assert!(datagram.is_unique());
+        assert_eq!(history.entries[0].payload, [7; 5][..]);
     }
 
     #[test]
