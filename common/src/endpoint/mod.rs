@@ -322,18 +322,12 @@ impl Endpoint {
 
     fn drop_group(&mut self, id: GroupId) {
         if let Some(group) = self.groups.remove(&id) {
-            if self.known.len() >= GROUPS_MAX {
-                self.known.pop_first();
-            }
             let (name, counters) = (group.name(), group.counters());
             self.stats.data_sent += counters.sent;
             self.stats.data_repeated += counters.repeated;
             let past = self.counters(name).plus(counters);
-            if self.past.len() >= GROUPS_MAX && !self.past.contains_key(&name) {
-                self.past.pop_first();
-            }
-            self.past.insert(name, past);
-            self.known.insert(name, group.into_known());
+            put(&mut self.past, name, past);
+            put(&mut self.known, name, group.into_known());
         }
     }
 
@@ -518,6 +512,14 @@ impl Endpoint {
         self.stats.datagrams_sent += 1;
         Transmit { to, bytes: packer.finish(), segment: None }
     }
+}
+
+/// Remembers something of a group; if that are too many, in place of another one.
+fn put<T>(of: &mut BTreeMap<GroupName, T>, name: GroupName, value: T) {
+    if of.len() >= GROUPS_MAX && !of.contains_key(&name) {
+        of.pop_first();
+    }
+    of.insert(name, value);
 }
 
 impl Machine for Endpoint {

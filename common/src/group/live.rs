@@ -78,7 +78,7 @@ impl Live {
             Frame::Data(data) => self.multicast.handle_data(now, from, data, datagram),
             Frame::PacketNumber(number) => self.multicast.handle_packet(now, from, *number),
             Frame::Acks(acks) => self.multicast.handle_acks(now, from, acks),
-            Frame::Request(request) => self.multicast.handle_request(now, from, request),
+            Frame::Request(request) => self.multicast.handle_request(from, request),
             _ => self.order.handle_frame(from, frame),
         }
     }

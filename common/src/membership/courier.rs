@@ -13,8 +13,8 @@ use crate::machine::Wakeup;
 use crate::wire::membership::{FragmentSet, Message, Parcel, ParcelAck, ParcelKind};
 use crate::wire::{Frame, Packer, Section};
 
-/// Peers from which parcels are put together at the same time.
-const SENDERS_MAX: usize = 4 * MEMBERS_MAX;
+/// Parcels, of all peers and kinds, that are put together or remembered at the same time.
+const INCOMING_MAX: usize = 4 * MEMBERS_MAX;
 /// The longest wait between two repetitions, unless one round trip alone takes longer.
 const REPEAT_LAST: Duration = Duration::from_secs(1);
 
@@ -117,7 +117,7 @@ impl Courier {
             Some(known) if known.number > parcel.number => return None,
             Some(known) if known.number == parcel.number => {}
             known => {
-                if known.is_none() && self.incoming.len() >= SENDERS_MAX {
+                if known.is_none() && self.incoming.len() >= INCOMING_MAX {
                     self.forget_one_complete()?;
                 }
                 let fragments = vec![None; count];

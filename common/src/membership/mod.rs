@@ -11,8 +11,8 @@
 //! synchrony*, 1994), with the numbered attempts of Paxos.
 //!
 //! Files: `view`; `change` (the data of a change under way); `participant`, `coordinator`, `joiner` (the three parts a
-//! node plays, as methods of [`Membership`]); `roster` (whom we know of); `apart` (who is left out when there are too many); `compose` and `cut` (arithmetic); `courier`
-//! (transport of large messages).
+//! node plays, as methods of [`Membership`]); `roster` (whom we know of); `waits` (for whom a change waits); `apart` (who
+//! is left out when there are too many); `compose` and `cut` (arithmetic); `courier` (transport of large messages).
 
 mod apart;
 mod change;

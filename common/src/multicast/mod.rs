@@ -245,7 +245,7 @@ impl Multicast {
     }
 
     /// A member asks for what it lacks. The newest request of a member replaces what is left of its former one.
-    pub fn handle_request(&mut self, _now: Instant, from: Rank, request: &Request) {
+    pub fn handle_request(&mut self, from: Rank, request: &Request) {
         if self.is_other(from) {
             self.counters.refused += self.peers[from].answers.replace(request, self.windows.len());
         } else {

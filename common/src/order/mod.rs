@@ -189,7 +189,7 @@ impl Order {
     /// The first in the queue, if it waits for a member's part in placing it.
     pub fn head(&self) -> Option<HeldMessage> {
         let Rule::Total(total) = &self.rule else { return None };
-        total.held().into_iter().find(|held| !matches!(held.waits_for, Awaited::Message(..)))
+        total.first_held()
     }
 
     /// Entries that no correct member would send; they were ignored.

@@ -15,7 +15,7 @@ pub struct Hello {
     pub number: u64,
     /// When I send it, by my clock.
     pub at: Instant,
-    /// Your newest that I have, if I have heard you lately: absent means that I do not hear you.
+    /// Your newest that I have; absent until there is one.
     pub echo: Option<Echo>,
     /// Answer at once: I do not know yet whether you are there.
     pub probe: bool,

@@ -152,7 +152,7 @@ fn torment(rng: &mut Rng, victim: &mut Multicast, now: Instant) {
         7 => {
             let wanted =
                 |rng: &mut Rng| Wanted { sender: rng.below(4) as u8, first: number(rng), last: number(rng) };
-            victim.handle_request(now, from, &Request { ranges: (0..8).map(|_| wanted(rng)).collect() });
+            victim.handle_request(from, &Request { ranges: (0..8).map(|_| wanted(rng)).collect() });
         }
         8 => {
             let holding = |rng: &mut Rng| Holding {

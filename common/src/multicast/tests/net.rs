@@ -174,7 +174,7 @@ impl Net {
                 Frame::Acks(acks) => multicast.handle_acks(self.now, from, &acks),
                 Frame::Request(request) => {
                     self.requests += 1;
-                    multicast.handle_request(self.now, from, &request);
+                    multicast.handle_request(from, &request);
                 }
                 other => panic!("{other:?}"),
             }

@@ -317,6 +317,13 @@ impl Total {
         held.collect()
     }
 
+    /// The first in the queue, if it is here and waits for its place.
+    pub(super) fn first_held(&self) -> Option<HeldMessage> {
+        let ((_, sender, index), false) = self.head()? else { return None };
+        let first = self.streams[sender].front().filter(|pending| pending.index == index)?;
+        Some(HeldMessage { sender, index, count: first.count, waits_for: self.lacks(sender, index) })
+    }
+
     /// What the first in the queue lacks: the sender decides when all have proposed; in `safe` all acknowledge that.
     fn lacks(&self, sender: Rank, index: u64) -> Awaited {
         if let Some(silent) = self.lacks_acknowledgement(sender, index) {

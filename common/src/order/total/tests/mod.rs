@@ -85,6 +85,9 @@ fn nothing_is_delivered_before_all_have_proposed() {
     all[1].accept(first.clone());
     tell(&mut all, 1, 0);
     assert_eq!(delivered(&mut all[0]), []);
+    assert_eq!(all[0].first_held(), all[0].held().first().copied());
+    assert_eq!(all[0].first_held().map(|held| held.waits_for), Some(Awaited::Proposal(2)));
+    assert_eq!(all[2].first_held(), None);
     all[2].accept(first);
     tell(&mut all, 2, 0);
     tell(&mut all, 0, 1);
