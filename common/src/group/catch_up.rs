@@ -8,12 +8,12 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::Group;
-use super::history::{Entry, Known, digest, note};
+use super::history::Entry;
 use super::weave::weave;
 use crate::base::id::{Incarnation, MemberId, MessageId, ViewId};
 use crate::base::limits::{HISTORY_MAX, STORE_BYTES, STORE_MESSAGES};
 use crate::base::time::Instant;
-use crate::membership::{Installed, View};
+use crate::membership::{Installed, Known, View, digest, note};
 use crate::mesh::Mesh;
 use crate::wire::membership::{Past, Recall, Said};
 
@@ -34,6 +34,8 @@ pub(super) struct Tellers {
     mates: VecDeque<Incarnation>,
     /// What all of them knew between them.
     known: Known,
+    /// All members of that view.
+    members: BTreeSet<MemberId>,
 }
 
 impl Tellers {
@@ -56,7 +58,8 @@ impl Tellers {
         let mates = former.map(|mine| side(&|view| view == mine)).unwrap_or_default();
         let known = installed.known.iter().copied().collect();
         let (view, is_new) = (installed.view.id, former.is_none());
-        (!others.is_empty()).then_some(Tellers { view, is_new, others, mates, known })
+        let members = installed.view.members.iter().map(|member| member.id).collect();
+        (!others.is_empty()).then_some(Tellers { view, is_new, others, mates, known, members })
     }
 }
 
@@ -64,6 +67,7 @@ impl Tellers {
 #[derive(Clone, Debug)]
 pub(super) struct CatchUp {
     view: ViewId,
+    members: BTreeSet<MemberId>,
     is_new: bool,
     /// Who is left to ask of each side; the last is my own.
     sides: Vec<VecDeque<Incarnation>>,
@@ -107,11 +111,12 @@ pub(super) struct Told {
 impl CatchUp {
     /// `known`: what this member knows, having delivered all that it had before that view.
     pub(super) fn new(now: Instant, tellers: Tellers, known: Known) -> CatchUp {
-        let Tellers { view, is_new, others: mut sides, mates, known: wanted } = tellers;
+        let Tellers { view, is_new, others: mut sides, mates, known: wanted, members } = tellers;
         let silent = (0..sides.len()).collect();
         sides.push(mates);
         let mut catch_up = CatchUp {
             view,
+            members,
             is_new,
             silent,
             sides,
@@ -141,13 +146,13 @@ impl CatchUp {
             return;
         };
         let Some(known) = past.known else { return self.next_teller(now) };
-        note(&mut self.teller_knew, known.into_iter().map(|(sender, count)| MessageId { sender, count }));
+        note(&mut self.teller_knew, known, |member| self.members.contains(&member));
         let before = self.messages;
         past.said.into_iter().for_each(|said| self.take(said));
         if !past.more || (self.is_new && self.messages >= HISTORY_MAX) {
             self.silent.remove(&side);
-            let knew = std::mem::take(&mut self.teller_knew).into_iter();
-            note(&mut self.claimed, knew.map(|(sender, count)| MessageId { sender, count }));
+            let knew = std::mem::take(&mut self.teller_knew);
+            note(&mut self.claimed, knew, |member| self.members.contains(&member));
             self.next_teller(now);
         } else if self.messages == before {
             self.next_teller(now);
@@ -311,7 +316,7 @@ impl Group {
     fn learn_counts(&mut self) {
         let (Some(view), known) = (self.membership.view(), self.deliveries.history.known()) else { return };
         let counts = view.members.iter().filter_map(|member| Some((member.id, *known.get(&member.id)?)));
-        note(&mut self.before, counts.map(|(sender, count)| MessageId { sender, count }));
+        note(&mut self.before, counts, |_| true);
     }
 }
 
@@ -335,7 +340,8 @@ mod tests {
     /// One who knows the first message of the speaker asks one on another side, and may ask one on its own.
     fn asking() -> CatchUp {
         let (others, mates) = (vec![VecDeque::from([TELLER])], VecDeque::from([MATE]));
-        let tellers = Tellers { view: view(), is_new: false, others, mates, known: Known::new() };
+        let (known, members) = (Known::new(), BTreeSet::new());
+        let tellers = Tellers { view: view(), is_new: false, others, mates, known, members };
         let mut catch_up = CatchUp::new(NOW, tellers, Known::from([(speaker(), 1)]));
         catch_up.is_asked = true;
         catch_up

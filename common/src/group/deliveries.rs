@@ -7,12 +7,12 @@
 use std::collections::VecDeque;
 
 use super::catch_up::{CatchUp, Tellers, Told};
-use super::history::{Entry, History, Known, digest, note};
+use super::history::{Entry, History};
 use super::{Event, Held, WaitsFor};
 use crate::base::id::{GroupName, Incarnation, MessageId, ViewId};
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
-use crate::membership::View;
+use crate::membership::{Known, View, digest, note};
 use crate::mesh::Mesh;
 use crate::wire::membership::{Digest, Past, Recall};
 
@@ -110,10 +110,11 @@ impl Deliveries {
     /// What will be known, as far as it has been delivered, when these have passed: the last ones of the current view.
     pub(super) fn known_with(&self, delivered: Vec<MessageId>) -> Digest {
         let mut known = self.history.known().clone();
-        for beginning in self.beginnings() {
-            note(&mut known, beginning.ended.iter().copied());
-        }
-        note(&mut known, delivered.into_iter());
+        let ended = self.beginnings().flat_map(|beginning| &beginning.ended);
+        let last = ended.chain(&delivered).map(|id| (id.sender, id.count));
+        note(&mut known, last, |member| {
+            self.history.is_member(member) || self.beginnings().any(|b| b.view.contains(member))
+        });
         digest(&known)
     }
 
@@ -194,6 +195,7 @@ impl Deliveries {
 
     fn pass_view(&mut self, now: Instant, beginning: Beginning) {
         let Beginning { view, ended, is_marked, tellers } = beginning;
+        self.history.enter(&view);
         self.history.learn(ended.into_iter());
         if is_marked {
             self.history.mark_before(now, &view);

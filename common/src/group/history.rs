@@ -5,26 +5,21 @@
 //! higher counts. At an install at which somebody may have to be told something, a [`Mark`] remembers how long the store
 //! was, and what was known, on this member's own side, and, once this member has been told the rest, of all sides.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::{Event, VectorClock};
 use crate::base::id::{GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
-use crate::base::limits::{
-    FRAGMENT_MAX, HISTORY_MAX, KNOWN_MAX, MEMBERS_MAX, PAST_BYTES, STORE_BYTES, STORE_MESSAGES,
-};
+use crate::base::limits::{FRAGMENT_MAX, HISTORY_MAX, MEMBERS_MAX, PAST_BYTES, STORE_BYTES, STORE_MESSAGES};
 use crate::base::list::List;
 use crate::base::time::Instant;
-use crate::membership::View;
-use crate::wire::membership::{Digest, Past, Recall, Said};
+use crate::membership::{Known, View, note};
+use crate::wire::membership::{Past, Recall, Said};
 
 /// What others may be told is kept this long after it was last asked for.
 const KEPT_FOR: Duration = Duration::from_secs(30);
-
-/// Of each member the number of its last message that is known here.
-pub type Known = BTreeMap<MemberId, u64>;
 
 /// A message that was delivered, as a member keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +42,8 @@ pub(super) struct History {
     /// How many messages stood before these.
     gone: u64,
     known: Known,
+    /// The members of the view that passed last: what is known of them is not forgotten.
+    members: BTreeSet<MemberId>,
     marks: Vec<Mark>,
 }
 
@@ -81,6 +78,7 @@ impl History {
             bytes: 0,
             gone: 0,
             known,
+            members: BTreeSet::new(),
             marks: Vec::new(),
         }
     }
@@ -114,7 +112,18 @@ impl History {
 
     /// More is known: what was delivered in a view that is over, or what was told.
     pub(super) fn learn(&mut self, messages: impl Iterator<Item = MessageId>) {
-        note(&mut self.known, messages);
+        let last = messages.map(|id| (id.sender, id.count));
+        note(&mut self.known, last, |member| self.members.contains(&member));
+    }
+
+    /// A view begins.
+    pub(super) fn enter(&mut self, view: &View) {
+        self.members = view.members.iter().map(|member| member.id).collect();
+    }
+
+    /// Whether it is a member of the view that passed last.
+    pub(super) fn is_member(&self, member: MemberId) -> bool {
+        self.members.contains(&member)
     }
 
     /// A view is installed, with members that come from elsewhere.
@@ -214,22 +223,6 @@ impl Entry {
     }
 }
 
-/// Notes the last messages of some members as known.
-pub(super) fn note(known: &mut Known, messages: impl Iterator<Item = MessageId>) {
-    for id in messages {
-        let last = known.entry(id.sender).or_default();
-        *last = id.count.max(*last);
-    }
-    while known.len() > KNOWN_MAX {
-        known.pop_first();
-    }
-}
-
-/// What is known, for the wire.
-pub(super) fn digest(known: &Known) -> Digest {
-    known.iter().map(|(&member, &count)| (member, count)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,6 +269,16 @@ mod tests {
         assert_eq!(ask(&mut history, false, 0), ((1..=7).collect(), true));
         assert_eq!(ask(&mut history, false, 7), (vec![8, 9], false));
         assert_eq!(ask(&mut history, true, 0), (vec![8, 9, 10], false));
+    }
+
+    #[test]
+    fn what_is_known_of_a_member_of_the_view_is_not_forgotten_for_those_who_are_gone() {
+        let mut history = History::new(0, 10, Known::new());
+        history.enter(&view());
+        history.learn([MessageId { sender: member(), count: 7 }].into_iter());
+        let gone = |n| MemberId { incarnation: Incarnation(n), join: 0 };
+        history.learn((2..5_000).map(|n| MessageId { sender: gone(n), count: 1 }));
+        assert_eq!(history.known().get(&member()), Some(&7));
     }
 
     #[test]

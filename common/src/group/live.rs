@@ -5,14 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::deliveries::Deliveries;
-use super::history::Known;
 use super::notices::First;
 use super::outbox::Queued;
 use super::{Event, Held, Number, VectorClock, WaitsFor};
 use crate::base::id::{GroupName, Incarnation, MemberId, MessageId, Rank, UserName, ViewId};
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
-use crate::membership::{Prior, View};
+use crate::membership::{Known, Prior, View};
 use crate::mesh::{Mesh, Rtt};
 use crate::multicast::Multicast;
 use crate::order::{Awaited, Clock, Order, OrderKind, OrderReport, Ordered};

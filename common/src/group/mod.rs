@@ -23,7 +23,8 @@ use crate::base::id::{GroupId, GroupName, Incarnation, MemberId, MessageId, User
 use crate::base::limits::{DELIVERIES_MAX, MESSAGE_MAX};
 use crate::base::time::Instant;
 use crate::machine::Wakeup;
-use crate::membership::{Context, Installed, Membership, Outcome, Prior};
+pub use crate::membership::Known;
+use crate::membership::{self, Context, Installed, Membership, Outcome, Prior};
 use crate::mesh::{Arrival, Mesh, MeshEvent, Rtt};
 use crate::multicast::Counters;
 use crate::order::OrderKind;
@@ -34,7 +35,6 @@ pub use conversation::Conversation;
 use deliveries::{Beginning, Deliveries};
 pub use event::{Cause, Event, Held, MemberStatus, Number, Reached, SendError, ViewInfo, WaitsFor};
 use history::History;
-pub use history::Known;
 use leaving::Stage;
 use live::Live;
 use notices::Notices;
@@ -426,7 +426,8 @@ impl Group {
             }
             ended.extend(live.known());
             former = Some(live.view);
-            history::note(&mut self.before, live.known());
+            let last = live.known().map(|id| (id.sender, id.count));
+            membership::note(&mut self.before, last, |_| true);
             self.past = self.past.plus(live.multicast.counters());
         }
         if installed.out {
@@ -440,7 +441,7 @@ impl Group {
         self.live = Live::new(now, mesh, &installed.view, me, order);
         if former.is_some() && !installed.merged {
             let fresh = installed.view.members.iter().filter(|m| installed.joined.contains(&m.name));
-            history::note(&mut self.before, fresh.map(|m| MessageId { sender: m.id, count: 0 }));
+            membership::note(&mut self.before, fresh.map(|m| (m.id, 0)), |_| true);
         }
         self.before.retain(|&member, _| installed.view.contains(member));
         let Some(view) = self.view() else { return };

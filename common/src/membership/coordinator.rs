@@ -284,7 +284,8 @@ impl Membership {
 
     /// The change of a leaver with whom nobody goes: it alone promises, and is ready.
     fn end_alone(&mut self, cx: &mut Context<'_>, attempt: ViewId) {
-        let cut = cut::compute(attempt, self.order, &[self.report(cx).as_ref()]);
+        let cut =
+            cut::compute(attempt, self.order, &BTreeSet::from([self.me.id]), &[self.report(cx).as_ref()]);
         let Some((cut, prior)) = cut.priors.first().zip(cx.prior.as_mut()) else { return };
         prior.adopt(cut);
         self.outcomes.push(Outcome::Alone(cut.clone()));
@@ -313,7 +314,8 @@ impl Membership {
         let participants = attempt.prepare.participants.iter();
         let promises: Vec<Option<&Prior>> =
             participants.map(|member| attempt.promises.get(&member.id)?.as_ref()).collect();
-        let cut = cut::compute(promise.attempt, self.order, &promises);
+        let participants = attempt.prepare.participants.iter().map(|member| member.id).collect();
+        let cut = cut::compute(promise.attempt, self.order, &participants, &promises);
         let others: Vec<Incarnation> =
             attempt.prepare.participants.iter().map(|member| member.id.incarnation).collect();
         for node in others.into_iter().filter(|&node| node != self.me.id.incarnation) {

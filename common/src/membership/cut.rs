@@ -1,8 +1,9 @@
 //! The cut: with which messages each prior view ends, computed from the promises.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::id::{Rank, ViewId};
+use super::known::{Known, digest, note};
+use crate::base::id::{MemberId, Rank, ViewId};
 use crate::base::limits::MEMBERS_MAX;
 use crate::multicast;
 use crate::order::{self, OrderKind, OrderReport};
@@ -10,7 +11,12 @@ use crate::wire::membership::{Cut, Digest, Holder, Prior, PriorCut};
 
 /// For each prior view: of each of its senders the longest prefix of whole messages held by those who promise
 /// together, and the order layer's decisions. `promises`: of each participant, in the order of the `Prepare`.
-pub(super) fn compute(attempt: ViewId, order: OrderKind, promises: &[Option<&Prior>]) -> Cut {
+pub(super) fn compute(
+    attempt: ViewId,
+    order: OrderKind,
+    participants: &BTreeSet<MemberId>,
+    promises: &[Option<&Prior>],
+) -> Cut {
     let mut by_view: BTreeMap<ViewId, Vec<&Prior>> = BTreeMap::new();
     for prior in promises.iter().flatten() {
         by_view.entry(prior.view).or_default().push(prior);
@@ -30,17 +36,15 @@ pub(super) fn compute(attempt: ViewId, order: OrderKind, promises: &[Option<&Pri
             order: order::decide(order, &reports),
         }
     });
-    Cut { attempt, position, priors: priors.collect(), origins, known: known(promises) }
+    Cut { attempt, position, priors: priors.collect(), origins, known: known(participants, promises) }
 }
 
 /// Of each member the last message that one of those who promise knows.
-fn known(promises: &[Option<&Prior>]) -> Digest {
-    let mut known = BTreeMap::new();
-    for &(member, count) in promises.iter().flatten().flat_map(|prior| &prior.known) {
-        let last: &mut u64 = known.entry(member).or_default();
-        *last = count.max(*last);
-    }
-    known.into_iter().collect()
+fn known(participants: &BTreeSet<MemberId>, promises: &[Option<&Prior>]) -> Digest {
+    let mut known = Known::new();
+    let all = promises.iter().flatten().flat_map(|prior| prior.known.iter().copied());
+    note(&mut known, all, |member| participants.contains(&member));
+    digest(&known)
 }
 
 /// How many messages the group's sequence has when a prior view ends.

@@ -12,7 +12,7 @@
 //!
 //! Files: `view`; `change` (the data of a change under way); `participant`, `coordinator`, `joiner` (the three parts a
 //! node plays, as methods of [`Membership`]); `roster` (whom we know of); `waits` (for whom a change waits); `apart` (who
-//! is left out when there are too many); `compose` and `cut` (arithmetic); `courier` (transport of large messages).
+//! is left out when there are too many); `compose`, `cut` and `known` (arithmetic); `courier` (transport of large messages).
 
 mod apart;
 mod change;
@@ -21,6 +21,7 @@ mod coordinator;
 mod courier;
 mod cut;
 mod joiner;
+mod known;
 mod participant;
 mod roster;
 mod view;
@@ -31,6 +32,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use known::{Known, digest, note};
 pub use view::View;
 
 use crate::base::id::{GroupId, Incarnation, MemberId, MessageId, UserName, ViewId};
