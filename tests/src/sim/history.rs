@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use decury_common::base::id::{GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
+use decury_common::base::limits::MEMBERS_MAX;
 use decury_common::base::time::Instant;
 use decury_common::endpoint::{Known, Latency, VectorClock, ViewInfo};
 
@@ -277,6 +278,20 @@ impl Roster {
         common.filter(|view| view.members.len() == count)
     }
 
+    /// The full view of a group that has more people than fit: if ten share it, and all others who are in a view share one
+    /// besides.
+    pub fn full_view(&self, group: GroupName) -> Option<&ViewInfo> {
+        let mut views: BTreeMap<ViewId, (&ViewInfo, usize)> = BTreeMap::new();
+        for (_, seat) in self.wanted(group) {
+            if let Stay::In(view) = &seat.stay {
+                views.entry(view.id).or_insert((view, 0)).1 += 1;
+            }
+        }
+        let are_shared = views.len() <= 2 && views.values().all(|(view, count)| view.members.len() == *count);
+        let full = views.values().find(|(_, count)| *count == MEMBERS_MAX);
+        full.filter(|_| are_shared).map(|(view, _)| *view)
+    }
+
     fn note(&mut self, record: &Record) {
         match &record.what {
             What::Killed => {
@@ -430,6 +445,11 @@ impl History {
     /// Whether every member that stays has delivered what it sent, and those in one view have delivered the same there.
     pub fn all_delivered(&self) -> bool {
         self.checks.all_delivered(&self.roster)
+    }
+
+    /// Whether all who are in a view of this group beside a full one have been told so.
+    pub fn are_told_apart(&self, group: GroupName) -> bool {
+        self.checks.are_told_apart(group, &self.roster)
     }
 
     /// Whether every private message has been confirmed, or given up.

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use decury_common::base::id::GroupName;
+use decury_common::base::limits::MEMBERS_MAX;
 use decury_common::base::time::Instant;
 
 use super::checks::Violation;
@@ -29,6 +30,8 @@ pub const DELIVER_WITHIN: Duration = Duration::from_secs(20);
 const IDLE_FOR: Duration = Duration::from_secs(3);
 /// Datagrams that an idle node may send to each other node within the suspicion time: heartbeats are paced by it.
 const IDLE_DATAGRAMS: u64 = 40;
+/// For how long a full view is watched.
+const FULL_FOR: Duration = Duration::from_secs(3);
 /// How often bounded lengths are looked at.
 const GAUGE_EVERY: Duration = Duration::from_millis(250);
 
@@ -137,6 +140,7 @@ impl Run<'_> {
         let has_tracker = self.tracker.is_some() && self.plan.keeps_tracker();
         let found = if has_tracker { FIND_WITHIN.max(SIGN_IN_WITHIN) } else { FIND_WITHIN };
         self.world.run_for(self.plan.suspect_after + found);
+        self.make_room();
         self.converge();
         let views = self.world.history.views();
         // Nothing new is said meanwhile, by which a gap would be seen.
@@ -214,6 +218,40 @@ impl Run<'_> {
 
     fn groups(&self) -> Vec<GroupName> {
         self.plan.groups.iter().map(|(group, _)| *group).collect()
+    }
+
+    /// Where more wish to be in a group than fit, ten are in one view, the others who are in at all in one besides; then as
+    /// many leave as are too many.
+    fn make_room(&mut self) {
+        for group in self.groups() {
+            let wanted = self.world.hosts().filter(|host| self.world.wants(*host, group)).count();
+            let surplus = wanted.saturating_sub(MEMBERS_MAX);
+            if surplus == 0 {
+                continue;
+            }
+            if !self.world.fill(group, CONVERGE_WITHIN) {
+                return;
+            }
+            self.stays_full(group, wanted);
+            let roster = self.world.history.roster();
+            let full = roster.full_view(group).map(|view| view.members.clone()).unwrap_or_default();
+            let hosts: Vec<HostId> =
+                full.iter().filter_map(|(id, _)| roster.seat(*id)).map(|seat| seat.host).collect();
+            hosts.into_iter().take(surplus).for_each(|host| self.world.leave(host, group));
+        }
+    }
+
+    /// When everybody is in a view, neither the full one nor the one beside it changes.
+    fn stays_full(&mut self, group: GroupName, wanted: usize) {
+        let roster = self.world.history.roster();
+        let inside = roster.wanted(group).filter(|(_, seat)| matches!(seat.stay, Stay::In(_))).count();
+        let full = |world: &World| world.history.roster().full_view(group).map(|view| view.id);
+        let before = full(self.world);
+        self.world.run_for(FULL_FOR);
+        if inside == wanted && full(self.world) != before && self.world.violation().is_none() {
+            let what = format!("the full view of {group} has changed without a reason");
+            self.world.history.violate(Violation { at: self.world.now(), promise: "stability", what });
+        }
     }
 
     /// After healing, all who wish to be in a group are in one view of it.
@@ -304,6 +342,22 @@ impl World {
             self.history.violate(Violation { at: self.now(), promise: "termination", what });
         }
         converged
+    }
+
+    /// Of the more than ten who wish to be in the group, ten get into one view within this time, the others who are in at
+    /// all into one besides, and are told so; or termination is violated.
+    fn fill(&mut self, group: GroupName, within: Duration) -> bool {
+        let is_full = |world: &World| {
+            world.history.roster().full_view(group).is_some() && world.history.are_told_apart(group)
+        };
+        let is_filled = self.run_until_checked(within, is_full);
+        if !is_filled && self.violation().is_none() {
+            let what = format!(
+                "{within:?} after all faults were healed, {group} is not one full view and one beside it that was told"
+            );
+            self.history.violate(Violation { at: self.now(), promise: "termination", what });
+        }
+        is_filled
     }
 
     /// All that was sent by members who are still there arrives at all members within this time, or termination is

@@ -301,6 +301,20 @@ impl Stage {
         records.filter(|record| record.host == host && matches!(record.what, What::View { .. })).count()
     }
 
+    /// The views that a host has installed without some of these, after it was with all of them, and when.
+    pub fn views_without(&self, host: HostId, others: &[HostId]) -> Vec<(Instant, ViewInfo)> {
+        let names: Vec<String> = others.iter().map(ToString::to_string).collect();
+        let has = |view: &ViewInfo, name: &String| view.members.iter().any(|(_, n)| n.as_str() == name);
+        let records = self.world.history.records().iter().filter(|record| record.host == host);
+        let views = records.filter_map(|record| match &record.what {
+            What::View { view, .. } => Some((record.at, view)),
+            _ => None,
+        });
+        let together = views.skip_while(|(_, view)| !names.iter().all(|name| has(view, name)));
+        let apart = together.filter(|(_, view)| !names.iter().all(|name| has(view, name)));
+        apart.map(|(at, view)| (at, view.clone())).collect()
+    }
+
     /// Whether a host has delivered a message.
     pub fn has_delivered(&self, host: HostId, message: MessageId) -> bool {
         self.deliveries(host).contains(&message)

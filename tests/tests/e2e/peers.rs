@@ -70,6 +70,35 @@ fn the_same_name_created_on_two_sides_is_one_group_after_a_peer_is_named() {
 }
 
 #[test]
+fn an_eleventh_that_meets_a_full_group_is_told_talks_on_and_comes_in_when_somebody_goes() {
+    let world = World::new();
+    let first = alone(&world, "user0", &["--join", "lobby"]);
+    first.sees("lobby", &["user0"]);
+    let there = address(&first);
+    let names: Vec<String> = (1..10).map(|number| format!("user{number}")).collect();
+    let rest = names.iter().map(|name| alone(&world, name, &["--peer", &there, "--join", "lobby"]));
+    let mut nodes: Vec<Node> = std::iter::once(first).chain(rest).collect();
+    let ten: Vec<&str> = std::iter::once("user0").chain(names.iter().map(String::as_str)).collect();
+    for node in &nodes {
+        node.sees("lobby", &ten);
+    }
+    let mut late = alone(&world, "late", &["--join", "lobby"]);
+    late.sees("lobby", &["late"]);
+    late.types(&format!("!peer {there}"));
+    let refused = late.notice("merge_refused");
+    assert_eq!(refused["group"], "lobby");
+    late.types("on my own");
+    late.hears("lobby", "late", "on my own");
+    nodes[9].types("!q");
+    assert_eq!(nodes[9].ended().code, Some(0));
+    let all = [&ten[..9], &["late"]].concat();
+    for node in nodes[..9].iter().chain([&late]) {
+        node.sees("lobby", &all);
+        node.hears("lobby", "late", "on my own");
+    }
+}
+
+#[test]
 fn in_the_local_network_nodes_find_each_other_or_say_that_they_cannot() {
     let here = Ipv4Addr::LOCALHOST;
     let heard = UdpSocket::bind((here, 0)).and_then(|socket| socket.join_multicast_v4(&MULTICAST, &here));

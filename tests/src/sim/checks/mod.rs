@@ -24,6 +24,7 @@ mod views;
 use std::fmt;
 use std::time::Duration;
 
+use decury_common::base::id::GroupName;
 use decury_common::base::time::Instant;
 
 use super::history::{Record, Roster};
@@ -121,6 +122,11 @@ impl Checks {
     /// Whether nothing is under way any more.
     pub(crate) fn all_delivered(&self, roster: &Roster) -> bool {
         self.own.complete(roster).is_ok() && self.agreement.complete(roster).is_ok()
+    }
+
+    /// Whether all who are in a view of this group beside a full one have been told so.
+    pub(crate) fn are_told_apart(&self, group: GroupName, roster: &Roster) -> bool {
+        self.notices.are_told_apart(group, roster).is_ok()
     }
 
     /// Whether every private message has been confirmed, or given up.

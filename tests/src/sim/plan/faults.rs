@@ -112,6 +112,16 @@ impl Plan {
         self.at(at, Step::Rules(cut, self.length - at));
     }
 
+    /// More people than one view has room for find each other in two sides first.
+    pub(super) fn draw_sides(&mut self, rng: &mut Rng) {
+        let (one, other): (Vec<HostId>, Vec<HostId>) =
+            (0..self.hosts.len()).map(HostId).partition(|_| rng.chance(1, 2));
+        let [one, other] = [one, other].map(|side| Hosts::of(&side));
+        let cut = |from, to| Rule { from, to, effect: Fault::Cut.into() };
+        let length = Duration::from_secs(3) + self.some_time(rng);
+        self.at(Duration::ZERO, Step::Rules(vec![cut(one, other), cut(other, one)], length));
+    }
+
     /// A link, or all links between two sides, dies and comes back again and again.
     pub(super) fn draw_flapping(&mut self, rng: &mut Rng) {
         if !rng.chance(1, 6) {

@@ -160,6 +160,10 @@ impl Plan {
         let rng = &mut rng;
         let features = Features::draw(rng);
         let count = 2 + to_usize(rng.below(MEMBERS_MAX as u64 - 1)).min(to_usize(rng.below(12)));
+        // Drawn apart, as all that came later is, so that other plans stay the same.
+        let mut crowd = Rng::from_seed(seed ^ 0x0063_726f_7764_0000);
+        let is_crowd = crowd.chance(1, 40);
+        let count = if is_crowd { MEMBERS_MAX + 1 + to_usize(crowd.below(2)) } else { count };
         let length = Duration::from_secs(3 + rng.below(20));
         let hosts = (0..count).map(|_| habits(rng, features)).collect();
         let order = |rng: &mut Rng| match rng.below(6) {
@@ -187,10 +191,12 @@ impl Plan {
         plan.draw_talk(rng, features);
         plan.draw_host_faults(rng, features);
         plan.draw_network_faults(rng, features);
-        // Drawn apart, so that plans that failed before there was private talk are still the same.
         plan.draw_private_talk(&mut Rng::from_seed(seed ^ 0x7072_6976_6174_6500));
         if plan.groups.iter().any(|(_, order)| *order == OrderKind::Safe) {
             plan.draw_ambushes(&mut Rng::from_seed(seed ^ 0x616d_6275_7368_0000));
+        }
+        if is_crowd {
+            plan.draw_sides(&mut crowd);
         }
         plan.draw_flapping(&mut Rng::from_seed(seed ^ 0x666c_6170_0000_0000));
         // The same of links cut so that everybody is still in reach.
@@ -403,9 +409,9 @@ mod tests {
 
     #[test]
     fn all_kinds_of_steps_and_sizes_of_groups_come_up() {
-        let plans: Vec<Plan> = (0..200).map(Plan::from_seed).collect();
+        let plans: Vec<Plan> = (0..300).map(Plan::from_seed).collect();
         let sizes: std::collections::BTreeSet<usize> = plans.iter().map(|plan| plan.hosts.len()).collect();
-        assert_eq!(sizes.into_iter().collect::<Vec<_>>(), (2..=10).collect::<Vec<_>>());
+        assert_eq!(sizes.into_iter().collect::<Vec<_>>(), (2..=12).collect::<Vec<_>>());
         let has =
             |wanted: fn(&Step) -> bool| plans.iter().any(|plan| plan.steps.iter().any(|(_, s)| wanted(s)));
         assert!(has(|step| matches!(step, Step::Kill(_))));
