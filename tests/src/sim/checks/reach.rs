@@ -115,7 +115,9 @@ impl Check for Reach {
             let is_in = |name: UserName| view.members.iter().any(|(_, other)| *other == name);
             let came_with_it =
                 |doubt: &Doubt| (doubt.at, doubt.member) == (record.at, *member) && !is_in(doubt.peer);
-            self.doubts.retain(|doubt| !came_with_it(doubt));
+            // Who is alone in the view had nobody else's word.
+            let has_others = view.members.len() > 1;
+            self.doubts.retain(|doubt| !has_others || !came_with_it(doubt));
         }
         if let Some(doubt) = self.doubts.iter().find(|doubt| doubt.at < record.at) {
             return Err(doubt.what.clone());
@@ -182,6 +184,17 @@ mod tests {
     }
 
     #[test]
+    fn a_suspicion_that_came_with_a_view_is_others_unless_there_are_none() {
+        for others in [&[2][..], &[]] {
+            let mut story = connected(&[(0, 1), (1, 0)]);
+            story.wait(PATIENCE * 2);
+            story.view_with(0, (2, &[&[0], others].concat()), &[], 1);
+            story.end();
+            if others.is_empty() { story.breaks("reach") } else { story.holds() }
+        }
+    }
+
+    #[test]
     fn a_relay_that_was_stopped_or_restarted_or_is_elsewhere_does_not_count() {
         let over = [(0, 2), (2, 1), (1, 2), (2, 0)];
         for what in 0..4 {
@@ -190,7 +203,7 @@ mod tests {
             match what {
                 0 => story.stop(2, PATIENCE / 2),
                 1 => story.kill(2),
-                2 => story.view_with(2, (2, &[2]), &[], 1),
+                2 => story.view_with(2, (2, &[2, 3]), &[], 1),
                 _ => story.disturb(|from, to| (from, to) == (2, 1)),
             }
             story.suspects(0, 1);
