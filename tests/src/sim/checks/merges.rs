@@ -1,7 +1,10 @@
 //! Sides that merge tell each other what they said: at the end, whoever is in one view with somebody who delivered a
-//! message, live or caught up, that was sent after it joined, has delivered it too, or was told of a gap. What a member
-//! of another side had delivered when they merged comes even then, if these two have not parted since (and no earlier gap
-//! has closed the account of some sender). What is caught up comes right after a view.
+//! message, live or caught up, that was sent after it joined, has delivered it too, or it was sent before a gap that it was
+//! told of. What a member of another side had delivered when they merged comes even after a gap, if these two have not
+//! parted since, unless that gap has closed the account of the sender.
+//!
+//! What is caught up comes right after a view; what only one of the other sides had heard, in the order in which one of its
+//! members had. No gap is told to whom nothing is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +17,8 @@ use crate::sim::history::{Record, Roster, Stay, What};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Merges {
     members: BTreeMap<MemberId, Member>,
-    /// The how-manieth record each message was sent with.
-    sent: BTreeMap<MessageId, u64>,
+    /// The how-manieth record each message was sent with, and in which group.
+    sent: BTreeMap<MessageId, (u64, GroupName)>,
     records: u64,
 }
 
@@ -30,17 +33,20 @@ struct Member {
     bytes: usize,
     /// It has delivered something in its current view.
     is_live: bool,
-    gap: bool,
 }
 
 /// A view at one member.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Installed {
+    group: GroupName,
     view: ViewId,
+    members: Vec<MemberId>,
     /// How many messages it had heard before.
     heard: usize,
-    /// It had been told of a gap before.
-    gap: bool,
+    /// How many it was told with it.
+    told: usize,
+    /// The record with which it was told of a gap.
+    gap: Option<u64>,
 }
 
 impl Check for Merges {
@@ -51,13 +57,15 @@ impl Check for Merges {
     fn observe(&mut self, record: &Record, _before: &Roster) -> Verdict {
         self.records += 1;
         match &record.what {
-            What::Sent { id, .. } => _ = self.sent.insert(*id, self.records),
-            What::View { member, view, first, .. } => {
+            What::Sent { group, id, .. } => _ = self.sent.insert(*id, (self.records, *group)),
+            What::View { group, member, view, first } => {
                 let seen = self.members.entry(*member).or_default();
                 if *first {
                     seen.joined = self.records;
                 }
-                seen.views.push(Installed { view: view.id, heard: seen.heard.len(), gap: seen.gap });
+                let members = view.members.iter().map(|&(member, _)| member).collect();
+                let (group, view, heard) = (*group, view.id, seen.heard.len());
+                seen.views.push(Installed { group, view, members, heard, told: 0, gap: None });
                 seen.is_live = false;
             }
             What::Delivered { member, delivery, .. } => {
@@ -71,12 +79,17 @@ impl Check for Merges {
                 if seen.is_live {
                     return Err(format!("{member} is told {} after live messages", delivery.id));
                 }
+                if let Some(view) = seen.views.last_mut() {
+                    view.told += 1;
+                }
             }
             What::Gap { member, .. } => {
                 let seen = self.members.entry(*member).or_default();
-                seen.gap = true;
                 if seen.is_live {
                     return Err(format!("{member} is told of a gap after live messages"));
+                }
+                if let Some(view) = seen.views.last_mut() {
+                    view.gap = Some(self.records);
                 }
             }
             _ => {}
@@ -101,6 +114,12 @@ impl Check for Merges {
                 self.judge_merge(*member, *other)?;
             }
         }
+        for (member, seen) in &self.members {
+            for (n, _) in seen.views.iter().enumerate().skip(1) {
+                self.judge_order(*member, seen, n)?;
+                self.judge_gap(*member, seen, n)?;
+            }
+        }
         Ok(())
     }
 }
@@ -111,24 +130,53 @@ impl Member {
         self.bytes += bytes;
     }
 
-    /// The view in which it met somebody from another side from whom it has not parted since, as each of the two saw it.
-    fn met<'a>(&'a self, other: &'a Member) -> Option<(&'a Installed, &'a Installed)> {
+    fn outgrows_the_store(&self) -> bool {
+        self.heard.len() > STORE_MESSAGES || self.bytes > STORE_BYTES
+    }
+
+    /// The how-manieth view it met somebody in from another side from whom it has not parted since, as each of the two
+    /// saw it.
+    fn met(&self, other: &Member) -> Option<(usize, usize)> {
         let both = self.views.iter().rev().zip(other.views.iter().rev());
         let together = both.take_while(|(mine, theirs)| mine.view == theirs.view).count();
-        let first = |member: &'a Member| {
-            let at = member.views.len() - together;
-            if at == 0 { None } else { member.views.get(at) }
-        };
+        let first = |member: &Member| Some(member.views.len() - together).filter(|&at| at > 0);
+        (together > 0).then_some(())?;
         first(self).zip(first(other))
+    }
+
+    /// What it was told with its how-manieth view.
+    fn told(&self, n: usize) -> &[MessageId] {
+        let view = &self.views[n];
+        &self.heard[view.heard..view.heard + view.told]
+    }
+
+    /// The view that it came from into this one, and what it had heard by then. `None`: it has not come, or is new.
+    fn came(&self, view: ViewId) -> Option<(ViewId, &[MessageId])> {
+        let n = self.views.iter().position(|installed| installed.view == view)?;
+        let former = self.views.get(n.checked_sub(1)?)?;
+        Some((former.view, &self.heard[..self.views[n].heard]))
+    }
+
+    fn is_new_in(&self, view: ViewId) -> bool {
+        self.views.first().is_some_and(|first| first.view == view)
     }
 }
 
 impl Merges {
-    /// The first of these messages that was sent after this member joined, and that it has not heard.
-    fn lacks(&self, member: &Member, messages: &[MessageId]) -> Option<MessageId> {
+    /// The first of these messages that was sent after this member joined, and that it has not heard, unless it is
+    /// excused, by its id and the record of its sending.
+    fn lacks(
+        &self,
+        member: &Member,
+        messages: &[MessageId],
+        is_excused: impl Fn(MessageId, u64) -> bool,
+    ) -> Option<MessageId> {
         let heard: BTreeSet<MessageId> = member.heard.iter().copied().collect();
-        let since = |id: &MessageId| self.sent.get(id).is_some_and(|sent| *sent > member.joined);
-        messages.iter().copied().find(|id| since(id) && !heard.contains(id))
+        let sent =
+            |id: &MessageId| self.sent.get(id).map(|&(sent, _)| sent).filter(|&sent| sent > member.joined);
+        let lacks =
+            |id: &MessageId| !heard.contains(id) && sent(id).is_some_and(|sent| !is_excused(*id, sent));
+        messages.iter().copied().find(lacks)
     }
 
     /// Whether the first of two in one view has heard what the second has.
@@ -136,7 +184,8 @@ impl Merges {
         let (Some(seen), Some(others)) = (self.members.get(&member), self.members.get(&other)) else {
             return Ok(());
         };
-        match self.lacks(seen, &others.heard).filter(|_| !seen.gap) {
+        let last_gap = seen.views.iter().filter_map(|view| view.gap).max();
+        match self.lacks(seen, &others.heard, |_, sent| last_gap.is_some_and(|gap| sent < gap)) {
             Some(id) => Err(format!("at the end, in {view}, {other} has heard {id} and {member} has not")),
             None => Ok(()),
         }
@@ -147,16 +196,88 @@ impl Merges {
         let (Some(seen), Some(others)) = (self.members.get(&member), self.members.get(&other)) else {
             return Ok(());
         };
-        if others.heard.len() > STORE_MESSAGES || others.bytes > STORE_BYTES {
+        if seen.outgrows_the_store() || others.outgrows_the_store() {
             return Ok(());
         }
-        let Some((mine, told)) = seen.met(others).filter(|(mine, _)| !mine.gap) else { return Ok(()) };
-        if let Some(id) = self.lacks(seen, &others.heard[..told.heard]) {
-            let view = mine.view;
+        let Some((mine, theirs)) = seen.met(others) else { return Ok(()) };
+        let is_excused = |id, sent| self.is_closed(member, &seen.views[..mine], id, sent);
+        if let Some(id) = self.lacks(seen, &others.heard[..others.views[theirs].heard], is_excused) {
+            let view = seen.views[mine].view;
             return Err(format!("{member} and {other} merged into {view}: {member} was not told {id}"));
         }
         Ok(())
     }
+
+    /// Whether a gap in one of these views has closed the account of a message's sender before the message came: with a
+    /// newer one of that sender, or by the word of somebody who had not heard all either.
+    fn is_closed(&self, member: MemberId, views: &[Installed], id: MessageId, sent: u64) -> bool {
+        let Some(seen) = self.members.get(&member) else { return false };
+        let gaps = views.iter().filter(|view| view.gap.is_some_and(|gap| sent < gap));
+        let is_newer = |newer: &MessageId| newer.sender == id.sender && newer.count > id.count;
+        let has_newer = || seen.heard.iter().any(is_newer);
+        let knew_by_word = |other: &MemberId| {
+            let other = self.members.get(other);
+            other.is_none_or(|other| other.joined > sent || other.views.iter().any(|view| view.gap.is_some()))
+        };
+        let others =
+            |gap: &Installed| gap.members.iter().any(|other| *other != member && knew_by_word(other));
+        gaps.into_iter().any(|gap| has_newer() || others(gap))
+    }
+
+    /// Whether what a member was told with a view keeps, for each other side, the order of one of its members. What two
+    /// sides had heard is told by one of them: it counts for neither.
+    fn judge_order(&self, member: MemberId, seen: &Member, n: usize) -> Verdict {
+        let (told, view) = (seen.told(n), &seen.views[n]);
+        if told.len() < 2 || seen.outgrows_the_store() {
+            return Ok(());
+        }
+        let former = seen.views[n - 1].view;
+        let mut sides: BTreeMap<ViewId, Vec<&[MessageId]>> = BTreeMap::new();
+        for other in view.members.iter().filter_map(|other| self.members.get(other)) {
+            match other.came(view.view) {
+                Some((side, _)) if side == former => {}
+                Some((side, log)) => sides.entry(side).or_default().push(log),
+                None if other.is_new_in(view.view) => {}
+                // Somebody who died before anybody read what it knew: it may have told anything.
+                None => return Ok(()),
+            }
+        }
+        for (side, logs) in &sides {
+            let others = sides.iter().filter(|(other, _)| *other != side).flat_map(|(_, logs)| logs);
+            let elsewhere: BTreeSet<&MessageId> = others.flat_map(|log| log.iter()).collect();
+            let told: Vec<MessageId> = told.iter().copied().filter(|id| !elsewhere.contains(id)).collect();
+            if !logs.iter().any(|log| keeps_order(&told, log)) {
+                let view = view.view;
+                return Err(format!(
+                    "{member} is told in {view} what {side} said in the order of nobody there"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a gap that was told with a view is one: not all that anybody has said by then was heard. Whom this member
+    /// has lost with the next view may not have been able to say that it had nothing to tell.
+    fn judge_gap(&self, member: MemberId, seen: &Member, n: usize) -> Verdict {
+        let Installed { group, view, ref members, gap, .. } = seen.views[n];
+        let Some(gap) = gap else { return Ok(()) };
+        let next = seen.views.get(n + 1);
+        if next.is_some_and(|next| members.iter().any(|member| !next.members.contains(member))) {
+            return Ok(());
+        }
+        let heard: BTreeSet<&MessageId> = seen.heard.iter().collect();
+        let mut said = self.sent.iter().filter(|&(_, &(sent, of))| of == group && sent < gap);
+        match said.all(|(id, _)| heard.contains(id)) {
+            true => Err(format!("{member} is told of a gap in {view}, and has heard all that was ever said")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Whether these messages, as far as they stand in this log, keep its order.
+fn keeps_order(told: &[MessageId], log: &[MessageId]) -> bool {
+    let places: BTreeMap<&MessageId, usize> = log.iter().enumerate().map(|(n, id)| (id, n)).collect();
+    told.iter().filter_map(|id| places.get(id)).is_sorted()
 }
 
 #[cfg(test)]
@@ -180,7 +301,11 @@ mod tests {
     }
 
     fn tell(story: &mut Story, host: usize, from: usize) {
-        let What::Delivered { group, member, delivery } = delivered(4, from, 1).into_what(host) else {
+        tell_one(story, host, from, 1);
+    }
+
+    fn tell_one(story: &mut Story, host: usize, from: usize, count: u64) {
+        let What::Delivered { group, member, delivery } = delivered(4, from, count).into_what(host) else {
             panic!()
         };
         story.tell(host, What::Told { group, member, delivery });
@@ -230,5 +355,79 @@ mod tests {
         story.view(5, &[0]);
         story.end();
         story.holds();
+    }
+
+    #[test]
+    fn what_a_side_said_comes_in_the_order_of_one_of_its_members() {
+        for (first, second, is_right) in [(1, 2, true), (2, 1, false)] {
+            let mut story = Story::with_view(1, &[0, 1, 2]);
+            story.view(2, &[0]);
+            story.view(3, &[1, 2]);
+            for from in [1, 2] {
+                story.send(from, 1);
+                [1, 2].into_iter().for_each(|host| story.deliver(host, from, 1));
+            }
+            story.view(4, &[0, 1, 2]);
+            tell(&mut story, 0, first);
+            tell(&mut story, 0, second);
+            story.end();
+            if is_right { story.holds() } else { story.breaks(PROMISE) }
+        }
+    }
+
+    #[test]
+    fn a_gap_does_not_excuse_what_is_sent_after_it() {
+        let mut story = Story::with_view(1, &[0, 1, 2]);
+        (0..3).for_each(|host| story.view(2 + host as u64, &[host]));
+        story.send(1, 1);
+        story.deliver(1, 1, 1);
+        story.view(5, &[0, 1]);
+        gap(&mut story, 0);
+        story.kill(1);
+        story.view(6, &[0]);
+        story.send(2, 1);
+        story.deliver(2, 2, 1);
+        story.view(7, &[0, 2]);
+        story.end();
+        story.breaks(PROMISE);
+    }
+
+    /// What host 1 said does not reach host 0 when they merge; they part, and merge again. `newer`: host 0 has heard
+    /// something newer of host 1 by then.
+    fn parted_again(newer: bool) -> Story {
+        let mut story = merged();
+        tell(&mut story, 1, 0);
+        gap(&mut story, 0);
+        if newer {
+            story.send(1, 2);
+            [0, 1].into_iter().for_each(|host| story.deliver(host, 1, 2));
+        }
+        story.view(5, &[0]);
+        story.view(6, &[1]);
+        story.view(7, &[0, 1]);
+        story
+    }
+
+    #[test]
+    fn what_a_gap_left_out_comes_when_the_sides_meet_again_unless_a_newer_one_has_closed_it() {
+        let mut story = parted_again(false);
+        tell(&mut story, 0, 1);
+        story.end();
+        story.holds();
+        for newer in [false, true] {
+            let mut story = parted_again(newer);
+            story.end();
+            if newer { story.holds() } else { story.breaks(PROMISE) }
+        }
+    }
+
+    #[test]
+    fn a_gap_where_nothing_is_missing_is_seen() {
+        let mut story = merged();
+        tell(&mut story, 0, 1);
+        tell(&mut story, 1, 0);
+        gap(&mut story, 0);
+        story.end();
+        story.breaks(PROMISE);
     }
 }
