@@ -1,15 +1,24 @@
 //! Notices: who leaves a view without having wished to was said to be silent before, to everybody who sees it; who was
-//! said to be silent and is in the view in the end was said to be back; who stays beside a full view is told so; and nothing
-//! is said that cannot be true, or twice.
+//! said to be silent and is in the view in the end was said to be back; who stays beside a full view, whom deaths alone have
+//! left alone, and who waits in `total` or `safe` for a dead member alone, is told so; and nothing is said that cannot be
+//! true, or twice.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use decury_common::base::id::{GroupName, MemberId, UserName};
 use decury_common::base::limits::MEMBERS_MAX;
+use decury_common::base::time::Instant;
 use decury_common::endpoint::ViewInfo;
+use decury_common::order::OrderKind;
 
 use super::{Check, Verdict};
 use crate::sim::history::{Noticed, Record, Roster, Stay, What};
+
+/// Who is left alone is told so within this time: what waits for the past before the view may wait for a second.
+const ALONE_WITHIN: Duration = Duration::from_secs(3);
+/// A wait is told within this time: half a second, and the time to notice.
+const WAIT_WITHIN: Duration = Duration::from_millis(1_200);
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notices {
@@ -26,6 +35,16 @@ pub(super) struct Notices {
     /// Who has left a view untold and lives: it must have left the group by itself, which a session may do, and says so
     /// soon.
     owed: BTreeMap<MemberId, String>,
+    /// Since when a member is alone whom it was not told yet, all others being dead.
+    lonely: BTreeMap<MemberId, Instant>,
+    /// Since when a member waits that was not told so yet: a message of its own cannot be placed without a dead one.
+    waits: BTreeMap<MemberId, Instant>,
+    /// Who was told in its current view that it waits: that is told once.
+    waiting: BTreeSet<MemberId>,
+    /// Something is wrong on some link.
+    is_disturbed: bool,
+    /// When something happened last.
+    now: Instant,
 }
 
 fn current(roster: &Roster, member: MemberId) -> Option<&ViewInfo> {
@@ -41,6 +60,14 @@ fn name(view: &ViewInfo, member: MemberId) -> Option<UserName> {
 
 impl Notices {
     fn noticed(&mut self, group: GroupName, member: MemberId, notice: Noticed, view: &ViewInfo) -> Verdict {
+        match notice {
+            Noticed::Alone => _ = self.lonely.remove(&member),
+            Noticed::WaitingFor(_) => {
+                self.waits.remove(&member);
+                self.waiting.insert(member);
+            }
+            _ => {}
+        }
         let silent = self.silent.entry(member).or_default();
         let among = |user: UserName| view.members.iter().any(|&(_, name)| name == user);
         let is_me = |user: UserName| name(view, member) == Some(user);
@@ -71,10 +98,50 @@ impl Notices {
         }
     }
 
-    fn installs(&mut self, member: MemberId, view: &ViewInfo, before: &Roster) -> Verdict {
+    /// What has not been told by now was to be told, if it was due; what a member waited for is over.
+    fn due(&mut self, member: MemberId, at: Instant) -> Verdict {
+        let late = |since: Option<Instant>, within| since.is_some_and(|since| at.since(since) > within);
+        if late(self.lonely.remove(&member), ALONE_WITHIN) {
+            return Err(format!("{member} was not told that it is alone"));
+        }
+        if late(self.waits.remove(&member), WAIT_WITHIN) {
+            return Err(format!("{member} was not told for whom it waits"));
+        }
+        Ok(())
+    }
+
+    /// Whether a death alone has ended this member's stay.
+    fn is_dead(&self, member: MemberId, roster: &Roster) -> bool {
+        roster.seat(member).is_some_and(|seat| seat.stay == Stay::Over) && !self.leavers.contains(&member)
+    }
+
+    /// A member has sent: it waits, if that cannot be placed without a dead member of its view.
+    fn sends(&mut self, member: MemberId, at: Instant, roster: &Roster) {
+        let Some(view) = current(roster, member) else { return };
+        let is_placed = matches!(view.order, OrderKind::Total | OrderKind::Safe);
+        let is_told = self.waiting.contains(&member);
+        if is_placed
+            && !is_told
+            && !self.is_disturbed
+            && view.members.iter().any(|&(id, _)| self.is_dead(id, roster))
+        {
+            self.waits.entry(member).or_insert(at);
+        }
+    }
+
+    fn installs(&mut self, at: Instant, member: MemberId, view: &ViewInfo, before: &Roster) -> Verdict {
+        self.due(member, at)?;
         let Some(former) = current(before, member) else { return Ok(()) };
         self.alone.remove(&member);
         self.apart.remove(&member);
+        self.waiting.remove(&member);
+        let mut others = former.members.iter().filter(|&&(id, _)| id != member).peekable();
+        if view.members.len() == 1
+            && others.peek().is_some()
+            && others.all(|&(id, _)| self.is_dead(id, before))
+        {
+            self.lonely.insert(member, at);
+        }
         let stays = |user: UserName| view.members.iter().any(|&(_, name)| name == user);
         let silent = self.silent.get(&member);
         let told = |user: &UserName| silent.is_some_and(|silent| silent.contains(user));
@@ -108,6 +175,15 @@ impl Notices {
             None => Ok(()),
         }
     }
+
+    /// Nothing is due at a host that is not left to itself; and while any host is stopped or dies, others may wait for
+    /// changing reasons.
+    fn disturb(&mut self, record: &Record, before: &Roster) {
+        let is_elsewhere =
+            |member: &MemberId| before.seat(*member).is_some_and(|seat| seat.host != record.host);
+        self.lonely.retain(|member, _| is_elsewhere(member));
+        self.waits.clear();
+    }
 }
 
 impl Check for Notices {
@@ -116,20 +192,39 @@ impl Check for Notices {
     }
 
     fn observe(&mut self, record: &Record, before: &Roster) -> Verdict {
+        self.now = record.at;
         match &record.what {
             What::Joining { group, member } => {
                 self.joined.entry(*group).or_default().insert(*member);
             }
-            What::Leaving { member, .. } => _ = self.leavers.insert(*member),
+            What::Leaving { member, .. } => {
+                self.leavers.insert(*member);
+                return self.due(*member, record.at);
+            }
             What::Ending => {
                 let there = before.seats().filter(|(_, seat)| seat.host == record.host);
                 self.leavers.extend(there.map(|(member, _)| member));
+                self.disturb(record, before);
             }
             What::Left { member, .. } => {
                 self.leavers.insert(*member);
                 self.owed.remove(member);
+                return self.due(*member, record.at);
+            }
+            What::Stopped(_) => self.disturb(record, before),
+            What::Disturbed(links) => {
+                self.is_disturbed = !links.is_empty();
+                self.waits.clear();
+            }
+            What::Sent { id, .. } => self.sends(id.sender, record.at, before),
+            What::Delivered { member, delivery, .. } if delivery.id.sender == *member => {
+                if self.waits.get(member).is_some_and(|since| record.at.since(*since) > WAIT_WITHIN) {
+                    return Err(format!("{member} was not told for whom it waits"));
+                }
+                self.waits.remove(member);
             }
             What::Killed => {
+                self.disturb(record, before);
                 self.owed
                     .retain(|member, _| before.seat(*member).is_some_and(|seat| seat.host != record.host));
             }
@@ -139,7 +234,7 @@ impl Check for Notices {
                 }
             }
             What::View { member, view: new, first: false, .. } => {
-                return self.installs(*member, new, before);
+                return self.installs(record.at, *member, new, before);
             }
             _ => {}
         }
@@ -152,6 +247,8 @@ impl Check for Notices {
         if let Some((_, what)) = self.owed.pop_first() {
             return Err(what);
         }
+        let lonely: Vec<MemberId> = self.lonely.keys().copied().collect();
+        lonely.into_iter().try_for_each(|member| self.due(member, self.now))?;
         for (&member, silent) in &self.silent {
             let Some(view) = current(roster, member) else { continue };
             if let Some((_, user)) = view.members.iter().find(|(_, user)| silent.contains(user)) {
@@ -197,6 +294,52 @@ mod tests {
         story.view(4, &[0, 1]);
         story.end();
         story.holds();
+    }
+
+    /// Host 0 is left alone by the death of the other.
+    fn left_alone() -> Story {
+        let mut story = quiet(&[0, 1]);
+        story.kill(1);
+        notice(&mut story, 0, Noticed::Suspected(user(1)));
+        story.view(2, &[0]);
+        story
+    }
+
+    #[test]
+    fn who_is_left_alone_and_not_told_so_is_seen() {
+        for is_told in [true, false] {
+            let mut story = left_alone();
+            if is_told {
+                notice(&mut story, 0, Noticed::Alone);
+            }
+            story.wait(ALONE_WITHIN * 2);
+            story.leave(0);
+            if is_told { story.holds() } else { story.breaks(PROMISE) }
+        }
+        let mut story = left_alone();
+        story.leave(0);
+        story.holds();
+    }
+
+    #[test]
+    fn who_waits_for_a_dead_member_and_is_not_told_so_is_seen() {
+        for (order, is_told, is_right) in [
+            (OrderKind::Total, true, true),
+            (OrderKind::Total, false, false),
+            (OrderKind::Safe, false, false),
+            (OrderKind::Causal, false, true),
+        ] {
+            let mut story = Story::new(order);
+            story.view(1, &[0, 1, 2]);
+            story.kill(2);
+            story.send(0, 1);
+            if is_told {
+                notice(&mut story, 0, Noticed::WaitingFor(user(2)));
+            }
+            story.wait(WAIT_WITHIN * 2);
+            story.view(2, &[0, 1]);
+            if is_right { story.holds() } else { story.breaks(PROMISE) }
+        }
     }
 
     #[test]
