@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::VectorClock;
 use crate::base::id::{GroupName, MemberId, MessageId, UserName, ViewId};
 use crate::base::time::Instant;
-use crate::order::OrderKind;
+use crate::order::{OrderKind, Placed};
 use crate::wire::membership::Refusal;
 
 /// Why a message was not taken.
@@ -91,6 +91,8 @@ pub enum Event {
         /// `safe`: whether it is delivered within the promise. `Some(false)` marks it: its sender is gone, nobody here
         /// knows its place, and others may have delivered it in another one. Absent when caught up.
         uniform: Option<bool>,
+        /// `total` and `safe`: what fixed its place, for those who look into the protocol. Absent when caught up.
+        placed: Option<Placed>,
         /// Said before this node came in, or on another side while it was cut off: history, outside the sequence, right
         /// after the view that made it known, in the order in which the others delivered it.
         caught_up: bool,

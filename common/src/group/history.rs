@@ -210,6 +210,7 @@ impl Entry {
             clock: self.clock,
             position: None,
             uniform: None,
+            placed: None,
             caught_up: true,
             sent_at: None,
             payload: self.payload,

@@ -228,6 +228,7 @@ impl Live {
             clock: VectorClock::new(self.names.clone(), ordered.clock),
             position: ordered.position,
             uniform: ordered.uniform,
+            placed: ordered.placed,
             caught_up: false,
             sent_at: ordered.sent_at,
             payload: ordered.payload,

@@ -79,7 +79,17 @@ impl Causal {
         let rank = self.senders.iter().enumerate().find_map(ready)?;
         let Pending { index, count, payload, sent_at, clock } = self.senders[rank].queue.pop_front()?;
         self.delivered[rank] = index;
-        Some(Ordered { sender: rank, index, count, payload, clock, position: None, uniform: None, sent_at })
+        Some(Ordered {
+            sender: rank,
+            index,
+            count,
+            payload,
+            clock,
+            position: None,
+            uniform: None,
+            placed: None,
+            sent_at,
+        })
     }
 
     pub(super) fn held(&self) -> impl Iterator<Item = HeldMessage> + '_ {

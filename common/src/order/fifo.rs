@@ -29,6 +29,7 @@ impl Fifo {
             clock: Clock::new(),
             position: None,
             uniform: None,
+            placed: None,
             sent_at,
         })
     }

@@ -51,8 +51,21 @@ pub struct Ordered {
     pub position: Option<u64>,
     /// `safe`: whether it is delivered within the promise; `Some(false)` marks it.
     pub uniform: Option<bool>,
+    /// `total` and `safe`: what fixed its place.
+    pub placed: Option<Placed>,
     /// When it was handed over, by its sender's clock, if it says so.
     pub sent_at: Option<Instant>,
+}
+
+/// What fixed a message's place in the sequence of `total` or `safe`, at the member that delivers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// Its sender's decision, while the view lasted.
+    BySender,
+    /// Its sender's decision too, but it came with the install that ended the view.
+    AtTheEnd,
+    /// The change of view that ended the view: none of those who took part knew a decision of the sender's.
+    ByTheChange,
 }
 
 /// A message whose turn has not come.

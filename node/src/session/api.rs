@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use decury_common::base::id::{GroupName, Identity, MessageId, UserName};
 use decury_common::endpoint::{Cause, Held, MemberStatus, VectorClock, ViewInfo};
-use decury_common::order::OrderKind;
+use decury_common::order::{OrderKind, Placed};
 use decury_common::wire::figures::Figures;
 
 use super::error_code::ErrorCode;
@@ -224,6 +224,8 @@ pub enum Event {
         /// `safe`: false marks a message that others may have delivered in another place, or not at all; absent when
         /// caught up.
         uniform: Option<bool>,
+        /// `total` and `safe`: what fixed its place, for those who look into the protocol; front ends don't show it.
+        placed: Option<Placed>,
         /// Said before this node came in, or while it was cut off.
         caught_up: bool,
         /// What was said.

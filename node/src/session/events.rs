@@ -30,6 +30,7 @@ impl Session {
                 clock,
                 position,
                 uniform,
+                placed,
                 caught_up,
                 sent_at,
                 payload,
@@ -50,6 +51,7 @@ impl Session {
                     clock,
                     position,
                     uniform,
+                    placed,
                     caught_up,
                     text,
                 });

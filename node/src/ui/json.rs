@@ -237,7 +237,7 @@ fn fields(event: &Event) -> (&'static str, Option<u64>, Fields<'_>) {
         Event::Receipt { id, by } => {
             ("receipt", None, Fields::Receipt { id: *id, state: "delivered", by: *by })
         }
-        Event::Message { group, order, from, id, clock, position, uniform, caught_up, text } => {
+        Event::Message { group, order, from, id, clock, position, uniform, caught_up, text, .. } => {
             let (order, text, seq) = (order.as_str(), text.safe(), id.count);
             let (group, from, id, position) = (*group, *from, *id, *position);
             let (uniform, caught_up) = (*uniform, *caught_up);
@@ -396,6 +396,7 @@ mod tests {
                 clock: entries.iter().map(|&(member, count)| (name(member), count)).collect(),
                 position,
                 uniform,
+                placed: None,
                 caught_up: false,
                 text: Text::new(Bytes::from_static("gr\u{fc}\"\u{1b}".as_bytes())),
             })

@@ -304,6 +304,7 @@ mod tests {
             clock: Default::default(),
             position: None,
             uniform: None,
+            placed: None,
             caught_up: false,
             text,
         }
@@ -365,8 +366,9 @@ mod tests {
     #[test]
     fn what_was_said_earlier_is_marked_and_shown_whoever_said_it() {
         let earlier = |from| match said(from, "hello") {
-            Event::Message { group, order, from, id, clock, position, uniform, text, .. } => {
-                Event::Message { group, order, from, id, clock, position, uniform, caught_up: true, text }
+            Event::Message { group, order, from, id, clock, position, uniform, placed, text, .. } => {
+                let caught_up = true;
+                Event::Message { group, order, from, id, clock, position, uniform, placed, caught_up, text }
             }
             other => other,
         };

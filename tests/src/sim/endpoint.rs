@@ -179,12 +179,13 @@ impl EndpointHost {
                 payload,
                 position,
                 uniform,
+                placed,
                 caught_up,
                 sent_at,
             } => {
                 self.measure(id, sent_at, desk);
                 let Some(member) = self.member(group) else { return };
-                let delivery = Delivery { view, from, id, position, uniform, clock, payload };
+                let delivery = Delivery { view, from, id, position, uniform, placed, clock, payload };
                 desk.record(match caught_up {
                     true => What::Told { group, member, delivery },
                     false => What::Delivered { group, member, delivery },

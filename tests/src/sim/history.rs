@@ -8,6 +8,7 @@ use decury_common::base::id::{GroupName, Incarnation, MemberId, MessageId, UserN
 use decury_common::base::limits::MEMBERS_MAX;
 use decury_common::base::time::Instant;
 use decury_common::endpoint::{Known, Latency, VectorClock, ViewInfo};
+use decury_common::order::Placed;
 
 use super::checks::{Checks, Violation};
 use super::host::{Clock, HostId};
@@ -208,6 +209,8 @@ pub struct Delivery {
     pub position: Option<u64>,
     /// `safe`: false marks it.
     pub uniform: Option<bool>,
+    /// `total` and `safe`: what fixed its place.
+    pub placed: Option<Placed>,
     /// Its clock.
     pub clock: VectorClock,
     /// What it says.

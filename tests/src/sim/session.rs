@@ -225,10 +225,10 @@ impl SessionHost {
                     desk.record(What::Sent { group, id, payload });
                 }
             }
-            Event::Message { group, from, id, clock, position, uniform, caught_up, text, .. } => {
+            Event::Message { group, from, id, clock, position, uniform, placed, caught_up, text, .. } => {
                 if let Some((member, view)) = self.wishes.get(&group).and_then(|wish| wish.member) {
                     let payload = Bytes::from(text.safe().into_owned());
-                    let delivery = Delivery { view, from, id, position, uniform, clock, payload };
+                    let delivery = Delivery { view, from, id, position, uniform, placed, clock, payload };
                     desk.record(match caught_up {
                         true => What::Told { group, member, delivery },
                         false => What::Delivered { group, member, delivery },

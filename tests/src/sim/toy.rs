@@ -239,6 +239,7 @@ impl Program for ToyHost {
                 clock: VectorClock::default(),
                 position: None,
                 uniform: None,
+                placed: None,
                 payload,
             };
             desk.record(What::Delivered { group, member: self.member, delivery });

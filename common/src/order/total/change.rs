@@ -51,6 +51,7 @@ impl Total {
         }
         self.see(highest.unwrap_or_default().0);
         self.adopted = Some(adopted);
+        self.decided = table.of.iter().map(|known| ranges(&known.finals)).collect();
     }
 
     fn propose(&mut self, adopted: &[Runs]) {
@@ -89,7 +90,7 @@ fn ranges(agreed: &[Agreed]) -> Vec<Run> {
     agreed.iter().map(run).collect()
 }
 
-fn find(runs: &[Run], index: u64) -> Option<Stamp> {
+pub(super) fn find(runs: &[Run], index: u64) -> Option<Stamp> {
     let at = runs.partition_point(|run| run.last < index);
     runs.get(at).filter(|run| run.first <= index).map(|run| run.stamp)
 }

@@ -22,14 +22,14 @@ mod tests;
 pub(super) use change::decide;
 
 use super::clock::{self, Clock};
-use super::{Awaited, HeldMessage, Ordered};
+use super::{Awaited, HeldMessage, Ordered, Placed};
 use crate::base::id::Rank;
 use crate::base::limits::WINDOW_SLOTS;
 use crate::multicast::Arrived;
 use crate::wire::multicast::Deps;
 use crate::wire::order::{Agreed, Decided, Decisions, Proposals};
 use announce::Announcer;
-use runs::{Runs, Stamp};
+use runs::{Run, Runs, Stamp};
 use stream::{Pending, Stream};
 
 /// Counters beyond this come from no correct member: they are ignored, so that nothing overflows.
@@ -66,6 +66,8 @@ pub(super) struct Total {
     frozen: bool,
     /// The decisions of the cut that I was last ready for, by sender.
     adopted: Option<Vec<Runs>>,
+    /// What somebody knew as final when that cut was made, by sender.
+    decided: Vec<Vec<Run>>,
     /// The view ends: what is adopted is final.
     finished: bool,
     refused: u64,
@@ -89,6 +91,7 @@ impl Total {
             next: None,
             frozen: false,
             adopted: None,
+            decided: Vec::new(),
             finished: false,
             refused: 0,
         }
@@ -232,11 +235,23 @@ impl Total {
         }
         let rank = self.next_sender()?;
         let uniform = self.uniform.then(|| !self.is_marked(rank));
+        let placed = self.streams[rank].front().map(|pending| self.placed(rank, pending.index));
         let Pending { index, count, payload, sent_at, clock, .. } = self.streams[rank].deliver()?;
         self.delivered[rank] = index;
         self.position += 1;
         let position = Some(self.position);
-        Some(Ordered { sender: rank, index, count, payload, clock, position, uniform, sent_at })
+        Some(Ordered { sender: rank, index, count, payload, clock, position, uniform, placed, sent_at })
+    }
+
+    /// What has fixed the place of a message that is delivered now.
+    fn placed(&self, sender: Rank, index: u64) -> Placed {
+        let is_decided =
+            || self.decided.get(sender).is_some_and(|finals| change::find(finals, index).is_some());
+        match self.finished {
+            false => Placed::BySender,
+            true if is_decided() => Placed::AtTheEnd,
+            true => Placed::ByTheChange,
+        }
     }
 
     /// Whose message is to be delivered next. Those behind it that share its final place follow at once: everything

@@ -1,27 +1,31 @@
 //! What each member has delivered in each view of a group with one sequence: what the checks of `total` and `safe`
 //! compare.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use decury_common::base::id::{GroupName, MemberId, MessageId, ViewId};
-use decury_common::base::time::Instant;
-use decury_common::order::OrderKind;
+use decury_common::base::id::{GroupName, MemberId, MessageId, UserName, ViewId};
+use decury_common::endpoint::ViewInfo;
+use decury_common::order::{OrderKind, Placed};
 
-use crate::sim::history::{Record, Roster, Stay, What};
-use crate::sim::host::HostId;
+use crate::sim::history::{Noticed, Record, Roster, Stay, What};
 
 /// A delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    pub(super) at: Instant,
     pub(super) id: MessageId,
     pub(super) position: Option<u64>,
     pub(super) uniform: Option<bool>,
+    pub(super) placed: Option<Placed>,
 }
 
 impl Place {
     pub(super) fn is_marked(&self) -> bool {
         self.uniform == Some(false)
+    }
+
+    /// It was delivered while the view lasted.
+    pub(super) fn is_live(&self) -> bool {
+        self.placed == Some(Placed::BySender)
     }
 }
 
@@ -29,29 +33,29 @@ impl Place {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Line {
     pub(super) places: Vec<Place>,
+    /// The view it came from.
+    pub(super) former: Option<ViewId>,
     /// The view it went on to.
     pub(super) next: Option<ViewId>,
-    /// How many of the messages a change of view has fixed, at most: those delivered with the install that ended this.
-    fixed: usize,
+    /// Who left with that change and took part in it: it went without having been said to be silent.
+    pub(super) leavers: BTreeSet<MemberId>,
 }
 
 impl Line {
-    /// The view ended with an install at this instant.
-    fn fix(&mut self, at: Instant) {
-        self.fixed = self.places.iter().rev().take_while(|place| place.at == at).count();
-    }
-
     /// What was delivered before the view ended.
-    pub(super) fn live(&self) -> &[Place] {
-        &self.places[..self.places.len() - self.fixed]
+    pub(super) fn live(&self) -> impl Iterator<Item = &Place> {
+        self.places.iter().take_while(|place| place.is_live())
     }
 }
 
 /// One view, at all who were in it.
 #[derive(Clone, Debug)]
 pub(super) struct ViewLines {
+    pub(super) group: GroupName,
     pub(super) id: ViewId,
     pub(super) order: OrderKind,
+    pub(super) members: Vec<(MemberId, UserName)>,
+    /// Of those who are known to have installed it.
     pub(super) of: BTreeMap<MemberId, Line>,
 }
 
@@ -80,8 +84,8 @@ impl ViewLines {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lines {
     current: BTreeMap<MemberId, (GroupName, ViewId)>,
-    /// Those who have asked to leave, and where they run.
-    leaving: BTreeMap<MemberId, HostId>,
+    /// Whom each member was told to be silent, and not to be back.
+    silent: BTreeMap<MemberId, BTreeSet<UserName>>,
     views: BTreeMap<(GroupName, ViewId), ViewLines>,
 }
 
@@ -92,49 +96,56 @@ impl Lines {
         match &record.what {
             What::View { group, member, view, .. } if orders.contains(&view.order) => {
                 let former = self.current.insert(*member, (*group, view.id));
-                if let Some(line) = former.and_then(|at| self.line(at, *member)) {
-                    line.next = Some(view.id);
-                    line.fix(record.at);
+                if let Some(at) = former {
+                    self.go_on(at, *member, view);
                 }
-                let lines = self.views.entry((*group, view.id));
-                let of = BTreeMap::new();
-                let lines = lines.or_insert(ViewLines { id: view.id, order: view.order, of });
-                lines.of.insert(*member, Line::default());
+                let lines = self.views.entry((*group, view.id)).or_insert_with(|| ViewLines {
+                    group: *group,
+                    id: view.id,
+                    order: view.order,
+                    members: view.members.clone(),
+                    of: BTreeMap::new(),
+                });
+                let former = former.map(|(_, view)| view);
+                lines.of.insert(*member, Line { former, ..Line::default() });
             }
             What::Delivered { member, delivery, .. } => {
                 let at = *self.current.get(member)?;
                 let order = self.views.get(&at)?.order;
                 let line = self.line(at, *member)?;
-                let (id, position, uniform) = (delivery.id, delivery.position, delivery.uniform);
-                line.places.push(Place { at: record.at, id, position, uniform });
+                let (id, position) = (delivery.id, delivery.position);
+                let (uniform, placed) = (delivery.uniform, delivery.placed);
+                line.places.push(Place { id, position, uniform, placed });
                 return Some((order, line));
             }
-            What::Leaving { member, .. } => _ = self.leaving.insert(*member, record.host),
-            What::Left { member, .. } => self.end(*member, record.at),
-            // A leaver may be killed between the last that came with its install and the word that it has left.
-            What::Killed => {
-                let died = self.leaving.iter().filter(|(_, host)| **host == record.host);
-                let died: Vec<MemberId> = died.map(|(member, _)| *member).collect();
-                died.into_iter().for_each(|member| self.end(member, record.at));
+            What::Noticed { member, notice: Noticed::Suspected(user), .. } => {
+                self.silent.entry(*member).or_default().insert(*user);
             }
+            What::Noticed { member, notice: Noticed::Back(user), .. } => {
+                self.silent.entry(*member).or_default().remove(user);
+            }
+            What::Left { member, .. } => _ = self.current.remove(member),
             _ => {}
         }
         None
     }
 
-    /// A leaver's install has no view to tell of: it came with the last that was delivered.
-    fn end(&mut self, member: MemberId, at: Instant) {
-        self.leaving.remove(&member);
-        let former = self.current.remove(&member);
-        if let Some(line) = former.and_then(|at| self.line(at, member)) {
-            line.fix(line.places.last().map_or(at, |place| place.at));
-        }
+    /// A member goes on to its next view.
+    fn go_on(&mut self, at: (GroupName, ViewId), member: MemberId, next: &ViewInfo) {
+        let Some(view) = self.views.get_mut(&at) else { return };
+        let Some(line) = view.of.get_mut(&member) else { return };
+        let silent = self.silent.get(&member);
+        let stays = |user: UserName| next.members.iter().any(|&(_, name)| name == user);
+        let is_silent = |user: &UserName| silent.is_some_and(|silent| silent.contains(user));
+        let gone = view.members.iter().filter(|&&(_, user)| !stays(user) && !is_silent(&user));
+        (line.next, line.leavers) = (Some(next.id), gone.map(|&(gone, _)| gone).collect());
     }
 
     fn line(&mut self, at: (GroupName, ViewId), member: MemberId) -> Option<&mut Line> {
         self.views.get_mut(&at)?.of.get_mut(&member)
     }
 
+    /// In the order of their ids, group by group.
     pub(super) fn views(&self) -> impl Iterator<Item = &ViewLines> {
         self.views.values()
     }

@@ -3,16 +3,18 @@
 //!
 //! The one exception, in `total`: two members that left the view by different installs, or by a crash, may differ on a
 //! pair of messages if a change of view, not the sender, fixed the priority of one of them for one of the two members.
-//! What a change has fixed is delivered with its install; so a member's deliveries at the very instant of its next view
-//! are set apart, and only pairs with such a message are excused, and only between members that did not go together.
-//! `safe` has no exception: only marked messages are outside its promise.
+//! Each delivery says what fixed its place, so only such pairs are excused. `safe` has no exception: only marked messages
+//! are outside its promise.
+//!
+//! Positions: a view begins where the longest of the sequences ended that its members come from; what two members
+//! deliver while the view lasts stands at equal positions, also if they part.
 
 use std::collections::BTreeMap;
 
-use decury_common::base::id::{MemberId, MessageId};
-use decury_common::order::OrderKind;
+use decury_common::base::id::{GroupName, MemberId, MessageId, ViewId};
+use decury_common::order::{OrderKind, Placed};
 
-use super::lines::{Line, Lines, ViewLines};
+use super::lines::{Line, Lines, Place, ViewLines};
 use super::{Check, Verdict};
 use crate::sim::history::{Record, Roster, What};
 
@@ -30,24 +32,33 @@ impl Check for Sequence {
         let line = self.lines.observe(record, &[OrderKind::Total, OrderKind::Safe]);
         let (Some((_, line)), What::Delivered { member, .. }) = (line, &record.what) else { return Ok(()) };
         let [before @ .., new] = &line.places[..] else { return Ok(()) };
-        let Some(position) = new.position else {
-            return Err(format!("{member} delivered {} without a position", new.id));
+        let (Some(position), Some(_)) = (new.position, new.placed) else {
+            return Err(format!("{member} delivered {} without a position, or by nobody's decision", new.id));
         };
-        match before.last().and_then(|last| last.position) {
-            Some(last) if position != last + 1 => {
+        match before.last() {
+            Some(last) if last.position != position.checked_sub(1) => {
+                let last = last.position.unwrap_or_default();
                 Err(format!("{member} delivered {} at position {position} right after {last}", new.id))
+            }
+            Some(last) if new.is_live() && !last.is_live() => {
+                Err(format!("{member} delivered {} after {}, which ended the view", new.id, last.id))
             }
             _ => Ok(()),
         }
     }
 
     fn finish(&mut self, roster: &Roster) -> Verdict {
+        let mut bases = Bases::new();
         for view in self.lines.views() {
+            let base = begins(view, &bases)?;
+            bases.insert((view.group, view.id), (view, base));
             let all: Vec<(&MemberId, &Line)> = view.of.iter().collect();
             for (n, &(a, one)) in all.iter().enumerate() {
                 for &(b, other) in &all[n + 1..] {
-                    let together = view.are_together(roster, *a, *b);
-                    compare(view, (*a, one), (*b, other), together)?;
+                    match view.are_together(roster, *a, *b) {
+                        true => is_identical(view, (*a, one), (*b, other))?,
+                        false => agrees(view, (*a, one), (*b, other))?,
+                    }
                 }
             }
         }
@@ -55,44 +66,103 @@ impl Check for Sequence {
     }
 }
 
-/// Whether two members' sequences in a view are as promised.
-fn compare(view: &ViewLines, a: (MemberId, &Line), b: (MemberId, &Line), together: bool) -> Verdict {
-    if together {
-        let places = |line: &Line| -> Vec<_> {
-            line.places.iter().map(|place| (place.id, place.position, place.uniform)).collect()
-        };
-        return match places(a.1) == places(b.1) {
-            true => Ok(()),
-            false => Err(format!(
-                "{} and {} stayed together in {} and delivered different sequences",
-                a.0, b.0, view.id
-            )),
-        };
+/// The position before the first of a view.
+#[derive(Clone, Copy, Debug)]
+struct Base {
+    position: u64,
+    /// It is this one, not perhaps a higher one.
+    is_exact: bool,
+}
+
+/// Views, and where they begin.
+type Bases<'a> = BTreeMap<(GroupName, ViewId), (&'a ViewLines, Base)>;
+
+/// Where the sequence of a view begins: the same at all its members, and after all that they delivered before.
+fn begins(view: &ViewLines, bases: &Bases<'_>) -> Result<Base, String> {
+    let firsts = view.of.iter().filter_map(|(member, line)| Some((*member, line.places.first()?.position?)));
+    let mut first: Option<(MemberId, u64)> = None;
+    for (member, position) in firsts {
+        match first {
+            Some((other, same)) if same != position => {
+                return Err(format!(
+                    "{} begins at position {position} at {member}, at {same} at {other}",
+                    view.id
+                ));
+            }
+            _ => first = Some((member, position)),
+        }
     }
-    let place: BTreeMap<MessageId, usize> =
-        promised(view.order, b.1).enumerate().map(|(n, id)| (id, n)).collect();
-    let places: Vec<(usize, MessageId)> =
-        promised(view.order, a.1).filter_map(|id| place.get(&id).map(|&n| (n, id))).collect();
-    match places.windows(2).find(|pair| pair[0].0 > pair[1].0) {
-        None => Ok(()),
-        Some(pair) => Err(format!(
-            "{} delivered {} before {} in {}, {} the other way round, and neither is excused",
-            a.0, pair[0].1, pair[1].1, view.id, b.0
+    let end = |(member, line): (&MemberId, &Line)| {
+        let &(former, base) = bases.get(&(view.group, line.former?))?;
+        let delivered = former.of.get(member).map_or(0, |line| line.places.len() as u64);
+        Some(Base { position: base.position + delivered, ..base })
+    };
+    let ends: Vec<Base> = view.of.iter().filter_map(end).collect();
+    let position = ends.iter().map(|end| end.position).max().unwrap_or(0);
+    let is_exact = view.members.iter().all(|(member, _)| view.of.contains_key(member))
+        && ends.iter().all(|end| end.is_exact);
+    match first.map(|(_, first)| first.saturating_sub(1)) {
+        None => Ok(Base { position, is_exact }),
+        Some(begun) if begun == position || (begun > position && !is_exact) => {
+            Ok(Base { position: begun, is_exact: true })
+        }
+        Some(begun) => Err(format!("{} begins after position {begun}, not after {position}", view.id)),
+    }
+}
+
+/// Whether two members that stayed together have delivered the identical sequence.
+fn is_identical(view: &ViewLines, a: (MemberId, &Line), b: (MemberId, &Line)) -> Verdict {
+    let places = |line: &Line| -> Vec<_> {
+        line.places.iter().map(|place| (place.id, place.position, place.uniform)).collect()
+    };
+    match places(a.1) == places(b.1) {
+        true => Ok(()),
+        false => Err(format!(
+            "{} and {} stayed together in {} and delivered different sequences",
+            a.0, b.0, view.id
         )),
     }
 }
 
+/// Whether two members that parted agree on what is promised to them.
+fn agrees(view: &ViewLines, a: (MemberId, &Line), b: (MemberId, &Line)) -> Verdict {
+    let place: BTreeMap<MessageId, (usize, &Place)> =
+        promised(view.order, b.1).enumerate().map(|(n, place)| (place.id, (n, place))).collect();
+    let mut last: Option<(usize, MessageId)> = None;
+    for one in promised(view.order, a.1) {
+        let Some(&(n, other)) = place.get(&one.id) else { continue };
+        if let Some((_, before)) = last.filter(|&(last, _)| last > n) {
+            return Err(format!(
+                "{} delivered {before} before {} in {}, {} the other way round, and neither is excused",
+                a.0, one.id, view.id, b.0
+            ));
+        }
+        if one.is_live() && other.is_live() && one.position != other.position {
+            let (id, here, there) = (one.id, one.position, other.position);
+            return Err(format!(
+                "{id} stands at {here:?} at {}, at {there:?} at {}, in {}",
+                a.0, b.0, view.id
+            ));
+        }
+        last = Some((n, one.id));
+    }
+    Ok(())
+}
+
 /// What a member has delivered within the promise to those who did not go with it.
-fn promised(order: OrderKind, line: &Line) -> impl Iterator<Item = MessageId> {
-    let places = if order == OrderKind::Safe { &line.places } else { line.live() };
-    places.iter().filter(|place| !place.is_marked()).map(|place| place.id)
+fn promised(order: OrderKind, line: &Line) -> impl Iterator<Item = &Place> {
+    let is_promised = move |place: &&Place| match order {
+        OrderKind::Safe => !place.is_marked(),
+        _ => place.placed != Some(Placed::ByTheChange),
+    };
+    line.places.iter().filter(is_promised)
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use decury_common::order::OrderKind;
+    use decury_common::order::{OrderKind, Placed};
 
     use crate::sim::checks::story::Story;
 
@@ -219,6 +289,41 @@ mod tests {
     }
 
     #[test]
+    fn what_its_sender_has_fixed_may_not_differ_even_if_it_came_with_the_install() {
+        for stalls in [false, true] {
+            let mut story = told();
+            both(&mut story, 0, 0);
+            both(&mut story, 1, 0);
+            // A reader that stalled sees all at one instant.
+            story.placed_at_install(if stalls { Placed::BySender } else { Placed::AtTheEnd });
+            story.view_with(2, (3, &[2]), &[1, 0], 1);
+            story.view(2, &[0, 1]);
+            story.end();
+            story.breaks(PROMISE);
+        }
+    }
+
+    #[test]
+    fn another_sequence_of_one_who_left_in_haste_is_seen_too() {
+        let mut story = told();
+        both(&mut story, 0, 0);
+        both(&mut story, 1, 0);
+        story.leave(2);
+        both(&mut story, 2, 1);
+        story.left(2);
+        story.end();
+        story.breaks(PROMISE);
+    }
+
+    #[test]
+    fn what_follows_the_end_of_a_view_is_seen() {
+        let mut story = told();
+        story.deliver_placed(0, (0, 1), 1, Placed::AtTheEnd);
+        story.deliver_at(0, 1, 1, 2);
+        story.breaks(PROMISE);
+    }
+
+    #[test]
     fn what_was_delivered_before_the_install_may_not_differ_between_two_that_parted() {
         let mut story = told();
         both(&mut story, 0, 0);
@@ -249,5 +354,34 @@ mod tests {
         }
         story.end();
         story.breaks(PROMISE);
+    }
+
+    #[test]
+    fn positions_that_differ_between_two_that_parted_are_seen() {
+        let mut story = told();
+        both(&mut story, 0, 0);
+        story.deliver_at(2, 1, 1, 1);
+        story.kill(2);
+        both(&mut story, 1, 0);
+        story.end();
+        story.breaks(PROMISE);
+    }
+
+    #[test]
+    fn a_view_that_does_not_begin_where_the_longest_sequence_ended_is_seen() {
+        for (first, is_right) in [(1, false), (2, false), (3, true), (4, false)] {
+            let mut story = told();
+            both(&mut story, 0, 0);
+            both(&mut story, 1, 0);
+            story.view(2, &[0, 1]);
+            story.view(3, &[2]);
+            story.view(4, &[0, 1, 2, 3]);
+            story.send(3, 1);
+            (0..4).for_each(|host| story.deliver_at(host, 3, 1, first));
+            story.end();
+            // What was not told is another promise.
+            let is_broken = story.broken().is_some_and(|violation| violation.promise == PROMISE);
+            assert_eq!(is_broken, !is_right, "{first}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use decury_common::base::id::{GroupName, Incarnation, MemberId, MessageId, UserN
 use decury_common::base::limits::MEMBERS_MAX;
 use decury_common::base::time::Instant;
 use decury_common::endpoint::{Latency, VectorClock, ViewInfo};
-use decury_common::order::OrderKind;
+use decury_common::order::{OrderKind, Placed};
 
 use super::Violation;
 use crate::sim::history::{Delivery, History, Noticed, Stay, What};
@@ -25,6 +25,8 @@ pub(super) struct Story {
     order: OrderKind,
     /// Whether what is delivered is marked, if it is said at all.
     uniform: Option<bool>,
+    /// What has fixed the places of what comes with an install.
+    at_install: Placed,
     history: History,
     /// Who was told of whose silence, and not of the return; `None`: nobody is told anything.
     silent: Option<BTreeSet<(usize, usize)>>,
@@ -68,6 +70,7 @@ pub(super) fn delivered(view: u64, from: usize, count: u64) -> Delivery {
         id: message(from, count),
         position: None,
         uniform: None,
+        placed: None,
         clock,
         payload,
     }
@@ -87,6 +90,7 @@ impl Story {
             tick: TICK,
             order,
             uniform,
+            at_install: Placed::ByTheChange,
             history: History::default(),
             silent: Some(BTreeSet::new()),
         }
@@ -157,7 +161,7 @@ impl Story {
     pub(super) fn view_with(&mut self, host: usize, view: (u64, &[usize]), senders: &[usize], position: u64) {
         self.tick = Duration::ZERO;
         for (sender, position) in senders.iter().zip(position..) {
-            self.deliver_at(host, *sender, 1, position);
+            self.deliver_placed(host, (*sender, 1), position, self.at_install);
         }
         self.installs(host, view.0, view.1, false);
         self.tick = TICK;
@@ -179,13 +183,30 @@ impl Story {
 
     /// The same at a position in the sequence.
     pub(super) fn deliver_at(&mut self, host: usize, from: usize, count: u64, position: u64) {
+        self.deliver_placed(host, (from, count), position, Placed::BySender);
+    }
+
+    /// The same, and what has fixed the position.
+    pub(super) fn deliver_placed(
+        &mut self,
+        host: usize,
+        (from, count): (usize, u64),
+        position: u64,
+        placed: Placed,
+    ) {
         let number = match self.history.roster().seat(member(host)).map(|seat| &seat.stay) {
             Some(Stay::In(view)) => view.id.number,
             _ => 1,
         };
         let (position, uniform) = (Some(position), self.uniform);
-        let delivery = Delivery { position, uniform, ..delivered(number, from, count) };
+        let placed = Some(placed);
+        let delivery = Delivery { position, uniform, placed, ..delivered(number, from, count) };
         self.tell(host, delivery.into_what(host));
+    }
+
+    /// From now on this fixes the places of what comes with an install.
+    pub(super) fn placed_at_install(&mut self, placed: Placed) {
+        self.at_install = placed;
     }
 
     /// What is delivered from now on is marked, or said not to be.

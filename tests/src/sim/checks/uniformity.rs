@@ -6,9 +6,9 @@
 //! that change.
 
 use decury_common::base::id::MemberId;
-use decury_common::order::OrderKind;
+use decury_common::order::{OrderKind, Placed};
 
-use super::lines::{Line, Lines, ViewLines};
+use super::lines::{Line, Lines, Place, ViewLines};
 use super::{Check, Verdict};
 use crate::sim::history::{Record, Roster};
 
@@ -55,22 +55,23 @@ impl Check for Uniformity {
 
 /// Whether a member has marked only what it may.
 fn marks(view: &ViewLines, member: MemberId, line: &Line) -> Verdict {
-    if let Some(place) = line.live().iter().find(|place| place.is_marked()) {
+    let is_wrong = |place: &&Place| place.is_marked() && place.placed != Some(Placed::ByTheChange);
+    if let Some(place) = line.places.iter().find(is_wrong) {
         return Err(format!("{member} marks {} in {}, though no change has fixed it", place.id, view.id));
     }
     let along = |sender: &MemberId| {
         let next = view.of.get(sender).and_then(|of| of.next);
-        *sender == member || (next.is_some() && next == line.next)
+        *sender == member || line.leavers.contains(sender) || (next.is_some() && next == line.next)
     };
     match line.places.iter().find(|place| place.is_marked() && along(&place.id.sender)) {
-        Some(place) => Err(format!("{member} marks {} in {}, whose sender goes along", place.id, view.id)),
+        Some(place) => Err(format!("{member} marks {} in {}, whose sender took part", place.id, view.id)),
         None => Ok(()),
     }
 }
 
 /// Whether all that one member has delivered live is what the other has delivered first.
 fn is_beginning(view: &ViewLines, a: (MemberId, &Line), b: (MemberId, &Line)) -> Verdict {
-    for (n, place) in a.1.live().iter().enumerate() {
+    for (n, place) in a.1.live().enumerate() {
         let (one, two, id) = (a.0, b.0, place.id);
         match b.1.places.get(n) {
             Some(other) if other.id == id && !other.is_marked() => {}
@@ -194,6 +195,24 @@ mod tests {
         story.view_with(1, (2, &[0, 1]), &[0], 1);
         story.end();
         story.breaks(PROMISE);
+    }
+
+    #[test]
+    fn a_marked_message_of_a_leaver_who_took_part_in_the_change_is_seen() {
+        for was_silent in [true, false] {
+            let mut story = Story::new(OrderKind::Safe);
+            story.view(1, &[0, 1]);
+            story.send(1, 1);
+            story.leave(1);
+            story.mark(true);
+            if !was_silent {
+                story.keeps_quiet();
+            }
+            story.view_with(0, (2, &[0]), &[1], 1);
+            story.left(1);
+            story.end();
+            if was_silent { story.holds() } else { story.breaks(PROMISE) }
+        }
     }
 
     #[test]
