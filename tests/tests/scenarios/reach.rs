@@ -40,9 +40,11 @@ fn flapping() {
     stage.ends_well();
 }
 
-/// The only link between {0, 1} and {2, 3, 4} flaps for an hour, then holds: few views, and soon afterwards one. Hardly ever
-/// is a side torn apart, for a few seconds: if the link comes back shortly before the suspicion, who is at it is heard in
-/// time, and who is behind, reached over a relay, is not.
+/// The only link between {0, 1} and {2, 3, 4} flaps for an hour, then holds: few views, and soon afterwards one.
+///
+/// That no side is ever torn apart is not so: if the link comes back shortly before the suspicion, who is at it is heard in
+/// time, and who is behind, reached over a relay, is not; the former then goes with the far side for a few seconds. It
+/// happens at fewer than one flap in twenty.
 #[test]
 fn flap_bridge() {
     let mut stage = Stage::with(5, OrderKind::Causal);
@@ -71,7 +73,11 @@ fn flap_bridge() {
     for side in [&N[..2], &N[2..5]] {
         for host in side {
             let torn = stage.views_without(*host, side);
-            assert!(torn.len() <= 10, "{host} is torn from its side: {torn:?}");
+            let times = torn.len();
+            assert!(
+                times < turn as usize / 20,
+                "{host} is torn from its side in {times} views, {turn} flaps: {torn:?}"
+            );
         }
     }
     stage.until_view(&N[..5]);
