@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::{Context, Membership, Outcome, View};
+use crate::base::id::ViewId;
+use crate::base::limits::MEMBERS_MAX;
 use crate::base::time::Instant;
 
 /// A full view in sight for so long is told. (A view that falls apart is seen before that to be no longer full.)
@@ -11,10 +13,20 @@ const TOLD_AFTER: Duration = Duration::from_secs(1);
 /// What is known of a full view besides mine.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Apart {
+    /// The last full view that I was in: who is still in it has only not found out yet that it is over.
+    former: Option<ViewId>,
     /// Since when one is in sight.
     since: Option<Instant>,
     /// Told since my view began.
     told: bool,
+}
+
+impl Apart {
+    /// As a new view begins.
+    pub(super) fn begin(&mut self, former: Option<&View>) {
+        let full = former.filter(|view| view.members.len() >= MEMBERS_MAX);
+        *self = Apart { former: full.map(|view| view.id).or(self.former), ..Apart::default() };
+    }
 }
 
 impl Membership {
@@ -24,7 +36,8 @@ impl Membership {
         if self.apart.told || self.leaving {
             return;
         }
-        if !self.roster.sees_full(cx.now, cx.mesh, view) {
+        let is_over = |view: ViewId| self.apart.former == Some(view);
+        if !self.roster.sees_full(cx.now, cx.mesh, view, is_over) {
             self.apart.since = None;
             return;
         }

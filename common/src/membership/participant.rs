@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::apart::Apart;
 use super::change::{Change, Readied, is_sane, is_whole, part, participant};
 use super::{Context, Installed, Membership, Outcome, READY_REPEAT, View};
 use crate::base::id::{Incarnation, MemberId, UserName, ViewId};
@@ -254,7 +253,7 @@ impl Membership {
         (self.reason_since, self.refusals) = (None, 0);
         self.patience = self.rng.between(self.suspect_after / 2, self.suspect_after);
         self.silent.clear();
-        self.apart = Apart::default();
+        self.apart.begin(former.as_deref());
         for kind in [ParcelKind::Prepare, ParcelKind::Promise, ParcelKind::Cut] {
             self.courier.cancel(kind);
         }

@@ -229,10 +229,16 @@ impl Roster {
         })
     }
 
-    /// Whether another view in sight is full.
-    pub(super) fn sees_full(&self, now: Instant, mesh: &Mesh, mine: &View) -> bool {
+    /// Whether another view in sight is full, and not over.
+    pub(super) fn sees_full(
+        &self,
+        now: Instant,
+        mesh: &Mesh,
+        mine: &View,
+        is_over: impl Fn(ViewId) -> bool,
+    ) -> bool {
         let is_full = |known: &Node| usize::from(known.beacon.members) >= MEMBERS_MAX;
-        self.in_other_views(now, mesh, mine).any(|(_, _, known)| is_full(known))
+        self.in_other_views(now, mesh, mine).any(|(view, _, known)| is_full(known) && !is_over(view))
     }
 
     /// The views that merge with mine, as all who see the same would say; mine is not among them.

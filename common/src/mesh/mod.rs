@@ -19,7 +19,7 @@ mod route;
 mod rtt;
 mod straight;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::ops::Bound;
 use std::time::Duration;
@@ -78,6 +78,9 @@ pub struct Mesh {
     /// Silence after which a link is down: to be noticed, and gone round, in time before anybody is suspected. (Five
     /// heartbeats, but who is patient with silent peers is patient with links.)
     silence: Duration,
+    /// For how long a peer must have given no proof for others to be preferred as relays: links that die take less to be
+    /// told to all whom they matter to, but between some of these there may be nobody to pass it on.
+    doubt_after: Duration,
     me: Incarnation,
     peers: BTreeMap<Incarnation, Peer>,
     links: LinkState,
@@ -96,6 +99,7 @@ impl Mesh {
             suspect_after,
             pace: (suspect_after / 16).clamp(Duration::from_millis(10), Duration::from_millis(250)),
             silence: suspect_after * 5 / 16,
+            doubt_after: suspect_after * 7 / 16,
             me,
             peers: BTreeMap::new(),
             links: LinkState::new(me),
@@ -198,9 +202,14 @@ impl Mesh {
         if !met && peer.met {
             self.events.push(MeshEvent::Met(node));
         }
-        if peer.suspected && peer.is_mutual(now, self.suspect_after) {
+        let is_sure = peer.doubted && peer.is_mutual(now, self.doubt_after);
+        peer.doubted &= !is_sure;
+        let is_back = peer.suspected && peer.is_mutual(now, self.suspect_after);
+        if is_back {
             peer.suspected = false;
             self.events.push(MeshEvent::Back(node));
+        }
+        if is_sure || is_back {
             self.reroute(now);
         }
         if is_found {
@@ -229,11 +238,12 @@ impl Mesh {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.peers.values_mut().for_each(|peer| peer.link.handle_timeout(now, self.silence));
         self.refresh_links(now);
-        if self.peers.values().any(|peer| peer.detour_due().is_some_and(|at| at <= now)) {
-            self.reroute(now);
-        }
-        let mut changed = false;
+        let mut changed = self.peers.values().any(|peer| peer.detour_due().is_some_and(|at| at <= now));
         for (&node, peer) in &mut self.peers {
+            if peer.doubt_at(self.doubt_after).is_some_and(|at| at <= now) {
+                peer.doubted = true;
+                changed = true;
+            }
             if peer.suspect_at(self.suspect_after).is_some_and(|at| at <= now) {
                 peer.suspected = true;
                 peer.probe_soon(now);
@@ -356,7 +366,11 @@ impl Mesh {
             let link =
                 peer.link.expires_at(self.silence).map(|at| Wakeup { at, reason: "mesh: a silent link" });
             let detour = peer.detour_due().map(|at| Wakeup { at, reason: "mesh: a detour" });
-            [hello, suspect, probe, ping, tell, link, detour].into_iter().fold(earliest, Wakeup::earliest)
+            let doubt =
+                peer.doubt_at(self.doubt_after).map(|at| Wakeup { at, reason: "mesh: a doubtful relay" });
+            [hello, suspect, probe, ping, tell, link, detour, doubt]
+                .into_iter()
+                .fold(earliest, Wakeup::earliest)
         })
     }
 
@@ -395,12 +409,16 @@ impl Mesh {
     /// Finds out anew by which way each peer is reached.
     fn reroute(&mut self, now: Instant) {
         let graph = Graph::new(self.links.sets());
-        // What those said who are gone by now stays as it was. It leads to whom nothing else leads to, at best.
-        let gone: Vec<Incarnation> =
-            self.peers.iter().filter(|(_, peer)| peer.suspected).map(|(&node, _)| node).collect();
+        let those = |is: fn(&Peer) -> bool| -> BTreeSet<Incarnation> {
+            self.peers.iter().filter(|(_, peer)| is(peer)).map(|(&node, _)| node).collect()
+        };
+        // What those said who are gone by now stays as it was, and so may what those said who are in doubt. It leads to
+        // whom nothing else leads to, at best.
+        let (gone, doubted) = (those(|peer| peer.suspected), those(|peer| peer.suspected || peer.doubted));
         for (node, peer) in &mut self.peers {
             let is_away = peer.suspected || !peer.met;
             let may_relay = |relay: Incarnation| is_away || !gone.contains(&relay);
+            let is_sure = |relay: Incarnation| !doubted.contains(&relay);
             let hears_me = self.links.hears_me(*node);
             let heard_me = std::mem::replace(&mut peer.hears_me, hears_me.is_some());
             if let Some(hears_me) = hears_me {
@@ -413,7 +431,8 @@ impl Mesh {
                 }
             }
             let is_straight = hears_me.is_some_and(|me| me.is_heard_steadily());
-            let hop = if is_straight { None } else { graph.first_hop(self.me, *node, &may_relay) };
+            let way = |over: &dyn Fn(Incarnation) -> bool| graph.first_hop(self.me, *node, over);
+            let hop = if is_straight { None } else { way(&is_sure).or_else(|| way(&may_relay)) };
             peer.detour = hop.filter(|hop| hop != node);
             let is_lost = peer.was_heard && hears_me.is_none();
             let relay = peer.detour.filter(|_| is_lost || peer.detour_at <= now);

@@ -51,6 +51,8 @@ pub(super) struct Peer {
     /// Whether we have ever heard each other.
     pub(super) met: bool,
     pub(super) suspected: bool,
+    /// No proof has come for so long that others are better relays.
+    pub(super) doubted: bool,
     pub(super) rtt: Option<Rtt>,
     /// How far its clock is from mine.
     pub(super) clock: ClockFilter,
@@ -95,6 +97,7 @@ impl Peer {
             mutual_at: now,
             met: false,
             suspected: false,
+            doubted: false,
             rtt: None,
             clock: ClockFilter::default(),
             newest: None,
@@ -123,6 +126,12 @@ impl Peer {
     pub(super) fn suspect_at(&self, suspect_after: Duration) -> Option<Instant> {
         let is_watched = self.wanted && !self.suspected;
         is_watched.then(|| self.mutual_at.max(self.wanted_at) + suspect_after)
+    }
+
+    /// When it is no good relay any more unless it is known before that we hear each other.
+    pub(super) fn doubt_at(&self, doubt_after: Duration) -> Option<Instant> {
+        let is_trusted = self.is_company() && !self.doubted;
+        is_trusted.then(|| self.mutual_at.max(self.wanted_at) + doubt_after)
     }
 
     /// Whether we send each other heartbeats; otherwise it is probed.

@@ -256,13 +256,13 @@ impl Merges {
         Ok(())
     }
 
-    /// Whether a gap that was told with a view is one: not all that anybody has said by then was heard. Whom this member
-    /// has lost with the next view may not have been able to say that it had nothing to tell.
+    /// Whether a gap that was told of a view is one: not all that anybody has said by then was heard. Whom this member has
+    /// lost since may not have been able to say that it had nothing to tell.
     fn judge_gap(&self, member: MemberId, seen: &Member, n: usize) -> Verdict {
         let Installed { group, view, ref members, gap, .. } = seen.views[n];
         let Some(gap) = gap else { return Ok(()) };
-        let next = seen.views.get(n + 1);
-        if next.is_some_and(|next| members.iter().any(|member| !next.members.contains(member))) {
+        let mut later = seen.views[n + 1..].iter();
+        if later.any(|later| members.iter().any(|member| !later.members.contains(member))) {
             return Ok(());
         }
         let heard: BTreeSet<&MessageId> = seen.heard.iter().collect();

@@ -43,6 +43,8 @@ pub(super) struct Notices {
     waiting: BTreeSet<MemberId>,
     /// Something is wrong on some link.
     is_disturbed: bool,
+    /// Until when some host is stopped, or reads nothing.
+    stopped_until: Instant,
     /// When something happened last.
     now: Instant,
 }
@@ -123,6 +125,7 @@ impl Notices {
         if is_placed
             && !is_told
             && !self.is_disturbed
+            && at >= self.stopped_until
             && view.members.iter().any(|&(id, _)| self.is_dead(id, roster))
         {
             self.waits.entry(member).or_insert(at);
@@ -211,7 +214,10 @@ impl Check for Notices {
                 self.owed.remove(member);
                 return self.due(*member, record.at);
             }
-            What::Stopped(_) => self.disturb(record, before),
+            What::Stopped(until) => {
+                self.stopped_until = self.stopped_until.max(*until);
+                self.disturb(record, before);
+            }
             What::Disturbed(links) => {
                 self.is_disturbed = !links.is_empty();
                 self.waits.clear();

@@ -101,9 +101,15 @@ fn begins(view: &ViewLines, bases: &Bases<'_>) -> Result<Base, String> {
     let position = ends.iter().map(|end| end.position).max().unwrap_or(0);
     let is_exact = view.members.iter().all(|(member, _)| view.of.contains_key(member))
         && ends.iter().all(|end| end.is_exact);
+    // Whoever left with this view may have delivered more than those who are in it.
+    let former = bases.iter().filter(|((group, _), _)| *group == view.group);
+    let lengths = former.flat_map(|(_, (former, base))| {
+        former.of.values().map(|line| base.position + line.places.len() as u64)
+    });
+    let most = lengths.max().unwrap_or(0);
     match first.map(|(_, first)| first.saturating_sub(1)) {
         None => Ok(Base { position, is_exact }),
-        Some(begun) if begun == position || (begun > position && !is_exact) => {
+        Some(begun) if begun == position || (begun > position && (!is_exact || begun <= most)) => {
             Ok(Base { position: begun, is_exact: true })
         }
         Some(begun) => Err(format!("{} begins after position {begun}, not after {position}", view.id)),
@@ -365,6 +371,20 @@ mod tests {
         both(&mut story, 1, 0);
         story.end();
         story.breaks(PROMISE);
+    }
+
+    #[test]
+    fn a_newcomer_goes_on_from_one_who_left_with_the_view() {
+        for (first, is_right) in [(1, true), (2, true), (3, true), (4, false)] {
+            let mut story = told();
+            (0..3).for_each(|host| both(&mut story, host, 0));
+            story.view(2, &[3]);
+            story.send(3, 1);
+            story.deliver_at(3, 3, 1, first);
+            story.end();
+            let is_broken = story.broken().is_some_and(|violation| violation.promise == PROMISE);
+            assert_eq!(is_broken, !is_right, "{first}");
+        }
     }
 
     #[test]
