@@ -1,7 +1,7 @@
 //! What of a node's state counts: its text without what cannot matter any more, and its times apart.
 //!
 //! A protocol that looks at differences of times only does the same whenever it is in a state, so states are told apart
-//! by times as seen from now. Which times are told apart how is in [`Rule`].
+//! by times as seen from now. Which times are told apart how is in `Rule`.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;

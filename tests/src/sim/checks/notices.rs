@@ -17,8 +17,8 @@ use crate::sim::history::{Noticed, Record, Roster, Stay, What};
 
 /// Who is left alone is told so within this time: what waits for the past before the view may wait for a second.
 const ALONE_WITHIN: Duration = Duration::from_secs(3);
-/// A wait is told within this time: half a second, and the time to notice.
-const WAIT_WITHIN: Duration = Duration::from_millis(1_200);
+/// A wait is told within this time: half a second, counted anew when the group comes to wait for another message.
+const WAIT_WITHIN: Duration = Duration::from_millis(1_700);
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notices {
