@@ -224,8 +224,9 @@ impl Merges {
         gaps.into_iter().any(|gap| has_newer() || others(gap))
     }
 
-    /// Whether what a member was told with a view keeps, for each other side, the order of one of its members. What two
-    /// sides had heard is told by one of them: it counts for neither.
+    /// Whether what a member was told with a view is nowhere turned against all members of another side. (Those who come
+    /// from different sides themselves have heard what these said in different orders, and several of them may tell.)
+    /// What two sides had heard is told by one of them: it counts for neither.
     fn judge_order(&self, member: MemberId, seen: &Member, n: usize) -> Verdict {
         let (told, view) = (seen.told(n), &seen.views[n]);
         if told.len() < 2 || seen.outgrows_the_store() {
@@ -246,10 +247,10 @@ impl Merges {
             let others = sides.iter().filter(|(other, _)| *other != side).flat_map(|(_, logs)| logs);
             let elsewhere: BTreeSet<&MessageId> = others.flat_map(|log| log.iter()).collect();
             let told: Vec<MessageId> = told.iter().copied().filter(|id| !elsewhere.contains(id)).collect();
-            if !logs.iter().any(|log| keeps_order(&told, log)) {
+            if let Some((one, next)) = turned(&told, logs) {
                 let view = view.view;
                 return Err(format!(
-                    "{member} is told in {view} what {side} said in the order of nobody there"
+                    "{member} is told {one} before {next} in {view}, and all of {side} heard them the other way round"
                 ));
             }
         }
@@ -274,10 +275,18 @@ impl Merges {
     }
 }
 
-/// Whether these messages, as far as they stand in this log, keep its order.
-fn keeps_order(told: &[MessageId], log: &[MessageId]) -> bool {
-    let places: BTreeMap<&MessageId, usize> = log.iter().enumerate().map(|(n, id)| (id, n)).collect();
-    told.iter().filter_map(|id| places.get(id)).is_sorted()
+/// Two messages that follow each other here and stand the other way round in all of these logs that have both, if one has.
+fn turned(told: &[MessageId], logs: &[&[MessageId]]) -> Option<(MessageId, MessageId)> {
+    let places = |log: &&[MessageId]| log.iter().copied().enumerate().map(|(n, id)| (id, n)).collect();
+    let logs: Vec<BTreeMap<MessageId, usize>> = logs.iter().map(places).collect();
+    let is_turned = |one: &MessageId, next: &MessageId| {
+        let mut orders = logs.iter().filter_map(|log| Some(log.get(one)? > log.get(next)?)).peekable();
+        orders.peek().is_some() && orders.all(|is_turned| is_turned)
+    };
+    told.iter()
+        .zip(told.iter().skip(1))
+        .find(|(one, next)| is_turned(one, next))
+        .map(|(&one, &next)| (one, next))
 }
 
 #[cfg(test)]
