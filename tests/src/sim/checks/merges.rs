@@ -275,13 +275,13 @@ impl Merges {
     }
 }
 
-/// Two messages that follow each other here and stand the other way round in all of these logs that have both, if one has.
+/// Two messages that follow each other here and stand the other way round in all of these logs. (Where one lacks either,
+/// it may have told what it had, and another the rest.)
 fn turned(told: &[MessageId], logs: &[&[MessageId]]) -> Option<(MessageId, MessageId)> {
     let places = |log: &&[MessageId]| log.iter().copied().enumerate().map(|(n, id)| (id, n)).collect();
     let logs: Vec<BTreeMap<MessageId, usize>> = logs.iter().map(places).collect();
     let is_turned = |one: &MessageId, next: &MessageId| {
-        let mut orders = logs.iter().filter_map(|log| Some(log.get(one)? > log.get(next)?)).peekable();
-        orders.peek().is_some() && orders.all(|is_turned| is_turned)
+        !logs.is_empty() && logs.iter().all(|log| log.get(one).zip(log.get(next)).is_some_and(|(a, b)| a > b))
     };
     told.iter()
         .zip(told.iter().skip(1))
