@@ -40,17 +40,16 @@ pub(crate) struct Desk {
     _terminal: Terminal,
 }
 
-/// Starts the front end that is asked for; `has_met`: former peers are looked for; `joins`: a group will be current soon.
+/// Starts the front end that is asked for; `seeks_peers`: some are looked for; `joins`: a group will be current soon.
 pub(crate) fn start(
     driver: &Driver,
     args: &Args,
     trackers: Vec<SocketAddr>,
     data: Option<&Path>,
-    has_met: bool,
+    seeks_peers: bool,
     joins: bool,
 ) -> io::Result<Front> {
     let (interactive, colours) = (terminal::is_interactive(), terminal::has_colours());
-    let seeks_peers = has_met || !args.peer.is_empty() || args.discover;
     let time = local_time::shown;
     let settings = Settings { interactive, colours, trackers, seeks_peers, time };
     let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);

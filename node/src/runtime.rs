@@ -100,11 +100,12 @@ pub fn run(args: &Args, name: UserName) -> Result<(), RunError> {
     };
     restored.groups.retain(|place| args.join.iter().all(|join| join.group != place.group));
     let first = first_requests(args);
-    let has_met = !restored.met.is_empty();
+    let seeks_peers = !restored.met.is_empty() || !args.peer.is_empty() || local.is_some();
     let joins = !first.is_empty() || restored.current.is_some();
     let anywhere = joins || !restored.groups.is_empty();
     let offer_groups = !anywhere && args.ui == Ui::Line && terminal::is_interactive();
-    let Front { output, input, desk } = front::start(&driver, args, trackers, data.path(), has_met, joins)?;
+    let Front { output, input, desk } =
+        front::start(&driver, args, trackers, data.path(), seeks_peers, joins)?;
     let session = Session::new(config, restored, driver.now());
     let (input, stay, quit) = (Some(input), args.stay, false);
     let stalled = false;

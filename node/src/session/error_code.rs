@@ -29,6 +29,8 @@ pub enum ErrorCode {
     GroupFull,
     /// I am in as many groups as I can be.
     TooManyGroups,
+    /// As many addresses of peers are tried as can be.
+    TooManyPeers,
     /// The group's members did not answer.
     Unreachable,
     /// Somebody else is signed in with my name.
@@ -60,6 +62,7 @@ impl ErrorCode {
             ErrorCode::AlreadyJoined => "already_joined",
             ErrorCode::GroupFull => "group_full",
             ErrorCode::TooManyGroups => "too_many_groups",
+            ErrorCode::TooManyPeers => "too_many_peers",
             ErrorCode::Unreachable => "unreachable",
             ErrorCode::NameTaken => "name_taken",
             ErrorCode::Busy => "busy",

@@ -77,7 +77,7 @@ impl Session {
             let text = format!("{address} is where you are yourself; a peer is somebody else");
             self.error(re, ErrorCode::BadCommand, text);
         } else if !self.endpoint.add_peer(now, address) {
-            self.error(re, ErrorCode::Busy, "too many addresses are tried already".to_owned());
+            self.error(re, ErrorCode::TooManyPeers, "too many addresses are tried already".to_owned());
         } else if let Some(user) = self.endpoint.person_at(address) {
             self.notice(re, Notice::PeerMet { user, address });
         } else {

@@ -45,6 +45,17 @@ fn without_a_tracker_a_session_is_ready_at_once_and_founds_what_nobody_can_know(
 }
 
 #[test]
+fn only_so_many_addresses_are_tried() {
+    let mut world = chain(&["ann"]);
+    for port in 1..=64 {
+        let answer = world.answer(0, &format!("!peer 192.0.2.9:{port}"));
+        assert!(is_notice(&answer, "peer_tried"), "{answer:?}");
+    }
+    assert_eq!(code(&world.answer(0, "!peer 192.0.2.9:65")), Some(ErrorCode::TooManyPeers));
+    assert!(is_notice(&world.answer(0, "!peer 192.0.2.9:64"), "peer_tried"), "it is tried already");
+}
+
+#[test]
 fn one_known_peer_of_a_chain_is_enough_to_join_through_any_member() {
     let mut world = chain(&["ann", "bob", "cid", "dan"]);
     world.join(0, "!j lobby fifo");
