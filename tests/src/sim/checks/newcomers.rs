@@ -145,7 +145,7 @@ impl Newcomers {
             [HISTORY, HISTORY_MAX].into_iter().any(|limit| {
                 let last = &log[log.len() - limit.min(log.len())..];
                 // Who was there before knows more than it was told this time: only the end is certain.
-                let rest = self.without_known(member, last, told);
+                let rest = self.without_known(member, *teller, last, told);
                 rest.is_some_and(|rest| rest == 0 || self.was_there_before(*teller))
             })
         };
@@ -161,10 +161,18 @@ impl Newcomers {
 
     /// How many of `told` stand before its end that is `last` without what this node knew from an earlier stay; `None` if
     /// its end is something else. (What it was told in a stay that its user never saw is not known here: of a node
-    /// that joined before, any part will do.)
-    fn without_known(&self, member: MemberId, last: &[MessageId], told: &[MessageId]) -> Option<usize> {
+    /// that joined before, any part will do.) What the teller knew from an earlier stay itself may stand between: that was
+    /// kept with the rest when it was told, and is in no log of this stay.
+    fn without_known(
+        &self,
+        member: MemberId,
+        teller: MemberId,
+        last: &[MessageId],
+        told: &[MessageId],
+    ) -> Option<usize> {
         let mut told = told.iter().rev().peekable();
         for id in last.iter().rev() {
+            while told.next_if(|&next| next != id && self.knew(teller, *next)).is_some() {}
             if told.next_if_eq(&id).is_none() && !self.knew(member, *id) && member.join == 0 {
                 return None;
             }
