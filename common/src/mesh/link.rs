@@ -3,8 +3,8 @@
 //! A link is down once nothing has come over it for a while, five heartbeats as a rule: at a loss of a fifth that happens
 //! to a good link every few minutes only. One that was down is up again when it has been heard for two heartbeats without
 //! a gap, so that a bad link does not come and go with every datagram. Only numbered heartbeats and pings count, each
-//! newer than all before: what a queue has held back says nothing about the link by now. Who does not know whether it is heard sends ever
-//! more rarely, and says so: then silence means nothing for longer.
+//! newer than all before: what a queue has held back says nothing about the link by now. Who does not know whether it is
+//! heard sends ever more rarely, and says so: then silence means nothing for longer.
 
 use std::time::Duration;
 

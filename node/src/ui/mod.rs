@@ -33,6 +33,6 @@ pub trait FrontEnd {
     /// Shows what happened at `at` (microseconds since 1970). An error means that nobody can see it any more.
     fn show(&mut self, at: u64, event: &Event) -> io::Result<()>;
 
-    /// Nothing more is to be shown for now: lets everything be seen.
+    /// Nothing more is to be shown at the moment: lets everything be seen.
     fn flush(&mut self) -> io::Result<()>;
 }

@@ -39,7 +39,7 @@ impl Question {
         self.at
     }
 
-    /// An answer is needed: whether it is to be asked for now.
+    /// An answer is needed: whether it is time to ask for it.
     pub(super) fn is_due(&mut self, now: Instant, timeout: Duration) -> bool {
         if self.at.is_none() {
             self.wait = timeout.max(REPEAT.0);
