@@ -72,8 +72,17 @@ impl LinkState {
 
     /// How `node` hears this node straight, if it does.
     pub(super) fn hears_me(&self, node: Incarnation) -> Option<Neighbour> {
+        self.hears(node, self.me)
+    }
+
+    /// Whether these two say that they hear each other straight.
+    pub(super) fn are_mutual(&self, one: Incarnation, other: Incarnation) -> bool {
+        self.hears(one, other).is_some() && self.hears(other, one).is_some()
+    }
+
+    fn hears(&self, node: Incarnation, other: Incarnation) -> Option<Neighbour> {
         let peers = &self.sets.get(&node)?.peers;
-        peers.iter().find(|peer| peer.node == self.me && peer.is_heard()).copied()
+        peers.iter().find(|peer| peer.node == other && peer.is_heard()).copied()
     }
 
     fn after(&self, origin: Option<Incarnation>) -> Option<Incarnation> {

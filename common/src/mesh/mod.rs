@@ -198,7 +198,7 @@ impl Mesh {
         }
         let is_found = !was_up && peer.link.is_up() && peer.wanted;
         let met = peer.met;
-        peer.handle_hello(now, hello);
+        peer.handle_hello(now, hello, self.suspect_after);
         if !met && peer.met {
             self.events.push(MeshEvent::Met(node));
         }
@@ -291,6 +291,15 @@ impl Mesh {
     /// Whether this peer has been out of reach for the suspicion time.
     pub fn suspects(&self, node: Incarnation) -> bool {
         self.peers.get(&node).is_some_and(|peer| peer.suspected)
+    }
+
+    /// Until when a suspected peer is worth waiting for: while one who is not suspected says that the two hear each other,
+    /// either a way to it is about to be found, or that one will be suspected too. Half the suspicion time suffices.
+    pub fn expected_until(&self, node: Incarnation) -> Option<Instant> {
+        let peer = self.peers.get(&node).filter(|peer| peer.suspected)?;
+        let company = self.peers.iter().filter(|(_, peer)| peer.is_company());
+        let is_near = company.map(|(&other, _)| other).any(|other| self.links.are_mutual(other, node));
+        is_near.then(|| peer.unproven_since() + self.suspect_after * 3 / 2)
     }
 
     /// The round-trip time to this peer, once measured.

@@ -122,16 +122,21 @@ impl Peer {
         std::mem::replace(&mut self.wanted, wanted)
     }
 
+    /// Since when there has been no proof that we hear each other, and should have been.
+    pub(super) fn unproven_since(&self) -> Instant {
+        self.mutual_at.max(self.wanted_at)
+    }
+
     /// When it is suspected unless it is known before that we hear each other.
     pub(super) fn suspect_at(&self, suspect_after: Duration) -> Option<Instant> {
         let is_watched = self.wanted && !self.suspected;
-        is_watched.then(|| self.mutual_at.max(self.wanted_at) + suspect_after)
+        is_watched.then(|| self.unproven_since() + suspect_after)
     }
 
     /// When it is no good relay any more unless it is known before that we hear each other.
     pub(super) fn doubt_at(&self, doubt_after: Duration) -> Option<Instant> {
         let is_trusted = self.is_company() && !self.doubted;
-        is_trusted.then(|| self.mutual_at.max(self.wanted_at) + doubt_after)
+        is_trusted.then(|| self.unproven_since() + doubt_after)
     }
 
     /// Whether we send each other heartbeats; otherwise it is probed.
@@ -158,18 +163,18 @@ impl Peer {
     }
 
     /// Takes a heartbeat in.
-    pub(super) fn handle_hello(&mut self, now: Instant, hello: &Hello) {
+    pub(super) fn handle_hello(&mut self, now: Instant, hello: &Hello, suspect_after: Duration) {
         if self.newest.is_none_or(|(number, _)| number < hello.number) {
             self.newest = Some((hello.number, now));
         }
         if let Some(echo) = hello.echo {
-            self.handle_echo(now, echo, hello.at);
+            self.handle_echo(now, echo, hello.at, suspect_after);
         }
         self.answer |= hello.probe;
     }
 
     /// `at`: when the other sent it, by its clock.
-    fn handle_echo(&mut self, now: Instant, echo: Echo, at: Instant) {
+    fn handle_echo(&mut self, now: Instant, echo: Echo, at: Instant, suspect_after: Duration) {
         let known = echo.number <= self.number && echo.number + (SENT_MAX as u64) > self.number;
         if echo.number <= self.before || !known {
             return;
@@ -177,7 +182,11 @@ impl Peer {
         let sent_at = self.sent[slot(echo.number)];
         let held = Duration::from_micros(u64::from(echo.held_us));
         self.clock.update((sent_at, now), (at, held));
-        self.rtt = Some(Rtt::update(self.rtt, now.since(sent_at).saturating_sub(held)));
+        let took = now.since(sent_at).saturating_sub(held);
+        // What takes longer than that proves nothing any more: one of us was stopped.
+        if took < suspect_after {
+            self.rtt = Some(Rtt::update(self.rtt, took));
+        }
         if sent_at > self.mutual_at || !self.met {
             self.mutual_at = sent_at.max(self.mutual_at);
             self.met = true;

@@ -1,41 +1,37 @@
 //! Routes: over whom a node's datagrams go, by who hears whom. Pure.
 //!
-//! A relay passes on what is for somebody who matters to it. Of the ways over such relays the shortest wins, and of several
-//! the one over the lowest incarnations: nodes that know the same links agree, and each hop is nearer to the end. (Links
-//! that may be over count only where there is no other way.) While they know different ones a datagram may go astray; its
-//! hops are counted.
+//! A relay passes on what is for somebody who matters to it, and knows the links of those who matter to it. So a way counts
+//! if all further nodes on it matter to each of its relays. Of these ways the shortest wins, and of several the first as
+//! seen from the end, in the order of incarnations: nodes that know the same links agree, and each hop is nearer to the
+//! end. (Links that may be over count only where there is no other way.) While they know different ones a datagram may go
+//! astray; its hops are counted.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::links::Sets;
 use crate::base::id::Incarnation;
 use crate::wire::mesh::Neighbour;
 
+/// Ways from one relay to the end that are followed up: of some, others may know more nodes. Where all matter to each
+/// other, the first is as good as any.
+const WAYS_MAX: usize = 4;
+
 /// Who hears whom.
 pub(super) struct Graph<'a> {
     sets: &'a Sets,
-    /// By whom a node is heard, steadily at least, and at all.
-    steadily: HeardBy,
-    at_all: HeardBy,
+    /// To whom each node matters.
+    wanted_by: BTreeMap<Incarnation, BTreeSet<Incarnation>>,
 }
-
-type HeardBy = BTreeMap<Incarnation, Vec<Incarnation>>;
 
 impl<'a> Graph<'a> {
     pub(super) fn new(sets: &'a Sets) -> Graph<'a> {
-        let heard_by = |counts: fn(&Neighbour) -> bool| {
-            let mut heard_by = HeardBy::new();
-            for (&node, links) in sets {
-                let heard = links.peers.iter().filter(|peer| counts(peer));
-                heard.for_each(|heard| heard_by.entry(heard.node).or_default().push(node));
+        let mut wanted_by: BTreeMap<Incarnation, BTreeSet<Incarnation>> = BTreeMap::new();
+        for (&origin, links) in sets {
+            for peer in &links.peers {
+                wanted_by.entry(peer.node).or_default().insert(origin);
             }
-            heard_by
-        };
-        Graph {
-            sets,
-            steadily: heard_by(Neighbour::is_heard_steadily),
-            at_all: heard_by(Neighbour::is_heard),
         }
+        Graph { sets, wanted_by }
     }
 
     /// The first hop on the way between two nodes over some that `may_relay`, if there is a way: the end itself if it
@@ -46,36 +42,35 @@ impl<'a> Graph<'a> {
         to: Incarnation,
         may_relay: &dyn Fn(Incarnation) -> bool,
     ) -> Option<Incarnation> {
-        let steadily = self.first_hop_by(&self.steadily, from, to, may_relay);
-        steadily.or_else(|| self.first_hop_by(&self.at_all, from, to, may_relay))
+        let steadily = self.first_hop_by(Neighbour::is_heard_steadily, from, to, may_relay);
+        steadily.or_else(|| self.first_hop_by(Neighbour::is_heard, from, to, may_relay))
     }
 
+    /// Goes back from the end; with each way go those who know all its nodes.
     fn first_hop_by(
         &self,
-        heard_by: &HeardBy,
+        counts: fn(&Neighbour) -> bool,
         from: Incarnation,
         to: Incarnation,
         may_relay: &dyn Fn(Incarnation) -> bool,
     ) -> Option<Incarnation> {
-        let passes_on = |relay: &Incarnation| {
-            may_relay(*relay)
-                && self.sets.get(relay).is_some_and(|links| links.peers.iter().any(|peer| peer.node == to))
-        };
-        let mut hops: BTreeMap<Incarnation, Incarnation> = BTreeMap::from([(from, from)]);
-        let mut reached = VecDeque::from([from]);
-        while let Some(node) = reached.pop_front() {
-            let first = hops.get(&node).copied().filter(|_| node != from);
-            for &next in heard_by.get(&node).into_iter().flatten() {
-                if hops.contains_key(&next) {
+        let mut ways: BTreeMap<Incarnation, Vec<BTreeSet<Incarnation>>> = BTreeMap::new();
+        let mut reached = VecDeque::from([(to, self.wanted_by.get(&to)?.clone())]);
+        while let Some((node, knowers)) = reached.pop_front() {
+            let peers = self.sets.get(&node).into_iter().flat_map(|links| &links.peers);
+            for before in peers.filter(|peer| counts(peer)).map(|peer| peer.node) {
+                if before == from {
+                    return Some(node);
+                }
+                let Some(wanted_by) = self.wanted_by.get(&before) else { continue };
+                if !knowers.contains(&before) || !may_relay(before) {
                     continue;
                 }
-                let hop = first.unwrap_or(next);
-                if next == to {
-                    return Some(hop);
-                }
-                hops.insert(next, hop);
-                if passes_on(&next) {
-                    reached.push_back(next);
+                let further: BTreeSet<Incarnation> = knowers.intersection(wanted_by).copied().collect();
+                let known = ways.entry(before).or_default();
+                if known.len() < WAYS_MAX && !known.iter().any(|known| known.is_superset(&further)) {
+                    known.push(further.clone());
+                    reached.push_back((before, further));
                 }
             }
         }
@@ -102,6 +97,9 @@ mod tests {
         1>2 1>3 2>4 3>4 2!4     | 1 | 2:2 3:3 4:3
         1>2 2>3 2!3             | 1 | 2:2
         1>2 2>3 2>4 3>4 2!4     | 1 | 2:2 3:2
+        1>5 1>2 5>3 2>3 3>4 4>6 5!4     | 1 | 2:2 3:2 4:2 5:5 6:2
+        1>5 5>3 3>4 4>6 5!4     | 1 | 3:5 5:5
+        1>2 2>3 2>4 3>5 4>5 1!3 2!3     | 1 | 2:2 4:2 5:2
         1>2 2>3 1~3             | 1 | 2:2 3:2
         1>2 2~3                 | 1 | 2:2 3:2
         1~2                     | 1 | 2:2

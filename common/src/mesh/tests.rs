@@ -386,6 +386,32 @@ fn on_a_slow_line_heartbeats_do_not_multiply() {
 }
 
 #[test]
+fn a_round_trip_that_outlasts_the_suspicion_time_is_not_measured() {
+    let mut net = Net::pair();
+    net.run(ms(1000));
+    net.slow = Some(((2, 1), ms(2_500)));
+    net.run(ms(200));
+    net.slow = None;
+    net.run(ms(5_000));
+    assert!(net.a().rtt(B).unwrap().timeout() < ms(50));
+}
+
+/// 3 and 4 fall silent together, and are suspected one after the other: of the first it is not known yet that the other
+/// does not lead to it.
+#[test]
+fn who_is_suspected_is_expected_until_those_are_too_who_heard_it() {
+    let mut net = Net::only(4, &[(1, 2), (2, 1), (2, 3), (3, 2), (3, 4), (4, 3)]);
+    net.run(ms(2_000));
+    net.cut.extend([(2, 3), (3, 2)]);
+    let suspects = |net: &Net, node| net.nodes[&A].suspects(Incarnation(node));
+    net.until(ms(3_000), |net| suspects(net, 3) || suspects(net, 4));
+    let first = Incarnation(if suspects(&net, 3) { 3 } else { 4 });
+    assert!(!(suspects(&net, 3) && suspects(&net, 4)) && net.a().expected_until(first) > Some(net.now));
+    net.until(ms(300), |net| suspects(net, 3) && suspects(net, 4));
+    assert_eq!([3, 4].map(|node| net.a().expected_until(Incarnation(node))), [None, None]);
+}
+
+#[test]
 fn who_was_long_a_stranger_is_given_the_suspicion_time_once_it_is_wanted() {
     let mut mesh = Mesh::new(A, ms(2000));
     let at = |n| Instant::ZERO + ms(n);
