@@ -16,7 +16,7 @@ use crate::wire::{Frame, Packer, Section};
 /// Parcels, of all peers and kinds, that are put together or remembered at the same time.
 const INCOMING_MAX: usize = 4 * MEMBERS_MAX;
 /// The longest wait between two repetitions, unless one round trip alone takes longer.
-const REPEAT_LAST: Duration = Duration::from_secs(1);
+const REPEAT_LAST: Duration = Duration::from_millis(250);
 
 /// All parcels of one group at one node.
 #[derive(Clone, Debug)]
@@ -35,8 +35,10 @@ struct Outgoing {
     /// Those that need no sending now: acknowledged, or sent in this round.
     settled: FragmentSet,
     acknowledged: FragmentSet,
+    /// When the first fragment of this round was sent.
+    sent_at: Option<Instant>,
+    repeats: u32,
     repeat_at: Option<Instant>,
-    repeat_wait: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,8 +79,9 @@ impl Courier {
             fragments,
             settled: FragmentSet::default(),
             acknowledged: FragmentSet::default(),
+            sent_at: None,
+            repeats: 0,
             repeat_at: None,
-            repeat_wait: None,
         };
         self.outgoing.insert((to, message.kind()), parcel);
     }
@@ -209,9 +212,12 @@ impl Outgoing {
         section: Section,
         packer: &mut Packer,
     ) -> bool {
+        // By what is known of the round trip now, not by what was known when it was sent.
+        self.repeat_at = self.sent_at.map(|at| at + self.wait(timeout));
         if self.repeat_at.is_some_and(|at| at <= now) {
             self.settled = self.acknowledged;
-            self.repeat_at = None;
+            self.repeats = (self.repeats + 1).min(10);
+            (self.sent_at, self.repeat_at) = (None, None);
         }
         for fragment in 0..self.fragments {
             if self.settled.contains(fragment) {
@@ -226,13 +232,16 @@ impl Outgoing {
                 return true;
             }
             self.settled.insert(fragment);
-            if self.repeat_at.is_none() {
-                let wait = self.repeat_wait.map_or(timeout, |wait| (wait * 2).min(REPEAT_LAST.max(timeout)));
-                self.repeat_wait = Some(wait);
-                self.repeat_at = Some(now + wait);
+            if self.sent_at.is_none() {
+                (self.sent_at, self.repeat_at) = (Some(now), Some(now + self.wait(timeout)));
             }
         }
         false
+    }
+
+    /// How long after its sending a round is repeated.
+    fn wait(&self, timeout: Duration) -> Duration {
+        (timeout * (1 << self.repeats)).min(REPEAT_LAST.max(timeout))
     }
 }
 
@@ -309,6 +318,21 @@ mod tests {
         run(&mut a, &mut b, &mut got);
         assert_eq!(got, [large_cut(1)]);
         assert!(a.outgoing.is_empty() && a.poll_timeout().is_none());
+    }
+
+    #[test]
+    fn a_long_wait_ends_when_the_round_trip_turns_out_to_be_short() {
+        let section = Section { group: GroupId(1), view: None };
+        let mut courier = Courier::new(0);
+        courier.send(B, &large_cut(1));
+        let mut written = |at: u64, timeout: u64| {
+            let mut packer = Packer::new(Header { from: A, to: Some(B), hops: 0 });
+            let ms = Duration::from_millis;
+            _ = courier.write(Instant::ZERO + ms(at), B, ms(timeout), section, &mut packer);
+            packer.finish().len() > 100
+        };
+        while written(0, 5_000) {}
+        assert!(!written(100, 5_000) && written(100, 20));
     }
 
     #[test]
