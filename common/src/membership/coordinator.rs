@@ -82,11 +82,18 @@ impl Membership {
             None if leads => since + SETTLE,
             None => since + self.patience,
         };
+        let start_at = start_at.max(self.expected_until(cx, &view.members).unwrap_or(start_at));
         if cx.now < start_at {
             self.check_by(start_at, "membership: start a change");
         } else if !self.extend_deadline(cx) {
             self.start(cx);
         }
+    }
+
+    /// Until when to wait before the suspected ones of these are parted with: of a side that comes back into reach, its
+    /// members would otherwise be torn apart by who of them is heard a moment earlier.
+    fn expected_until(&self, cx: &Context<'_>, members: &[Member]) -> Option<Instant> {
+        members.iter().filter_map(|member| cx.mesh.expected_until(member.id.incarnation)).max()
     }
 
     /// Whether the coordinator whom I promised is still at it: then I go on waiting, since the fetching of others,
@@ -362,12 +369,16 @@ impl Membership {
     pub(super) fn advance_attempt(&mut self, cx: &mut Context<'_>) {
         let Some(attempt) = &self.attempt else { return };
         let others = attempt.prepare.participants.iter().filter(|member| member.id != self.me.id);
-        let is_gone = attempt.gone || others.clone().any(|member| cx.mesh.suspects(member.id.incarnation));
+        let expected_until = self.expected_until(cx, &attempt.prepare.participants);
+        let is_gone = attempt.gone
+            || (others.clone().any(|member| cx.mesh.suspects(member.id.incarnation))
+                && expected_until.is_none_or(|until| until <= cx.now));
         let slowest = others.filter_map(|member| cx.mesh.rtt(member.id.incarnation)).map(|rtt| rtt.timeout());
         let limit = (slowest.max().unwrap_or_default() * 4).min(self.suspect_after * 2);
         let limit = limit.max(self.suspect_after / 2);
         let until = attempt.progress_at + limit;
         if !is_gone && cx.now < until {
+            let until = expected_until.map_or(until, |at| at.min(until));
             self.check_by(until, "membership: an attempt without progress");
             return;
         }

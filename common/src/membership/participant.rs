@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::change::{Change, Readied, is_sane, is_whole, part, participant};
 use super::{Context, Installed, Membership, Outcome, READY_REPEAT, View};
 use crate::base::id::{Incarnation, MemberId, UserName, ViewId};
+use crate::base::limits::MEMBERS_MAX;
 use crate::base::time::Instant;
 use crate::wire::Frame;
 use crate::wire::membership::{
@@ -54,8 +55,24 @@ impl Membership {
                 self.post(from, Frame::Nack(Nack { attempt, promised }));
             }
             Some(promised) if attempt == promised && self.change.is_some() => {}
+            promised if self.would_tear(cx, &prepare) => {
+                let promised = promised.unwrap_or(attempt);
+                self.post(from, Frame::Nack(Nack { attempt, promised }));
+                self.beacons.insert(from);
+            }
             _ => self.promise(cx, prepare),
         }
+    }
+
+    /// Whether somebody from elsewhere would take me out of my view without others that can be counted on: it does not know
+    /// yet that I have moved on. (From a view that it takes in it leaves out somebody only if there are ten.)
+    fn would_tear(&self, cx: &Context<'_>, prepare: &Prepare) -> bool {
+        let Some(view) = self.view.as_ref().filter(|view| !view.contains(prepare.attempt.coordinator)) else {
+            return false;
+        };
+        let is_left = |member: &Member| prepare.participants.iter().all(|other| other.id != member.id);
+        let mut present = view.members.iter().filter(|member| self.is_present(cx, view, member.id));
+        prepare.members.len() < MEMBERS_MAX && present.any(is_left)
     }
 
     /// Freezes and reports.
