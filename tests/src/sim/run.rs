@@ -131,15 +131,15 @@ impl Run<'_> {
         if let Some(tracker) = self.tracker.filter(|_| self.plan.keeps_tracker()) {
             self.world.start(tracker);
         }
-        if self.plan.sessions && !self.plan.keeps_tracker() {
-            // Who knows only one that is down would be on its own for ever, and rightly so.
-            (0..self.plan.hosts.len()).for_each(|host| self.world.start(HostId(host)));
-        }
+        self.start_peers();
         // What was cut a moment ago is suspected within this time, healed or not; and all have found each other again,
         // and the tracker.
         let has_tracker = self.tracker.is_some() && self.plan.keeps_tracker();
         let found = if has_tracker { FIND_WITHIN.max(SIGN_IN_WITHIN) } else { FIND_WITHIN };
         self.world.run_for(self.plan.suspect_after + found);
+        if self.start_peers() {
+            self.world.run_for(self.plan.suspect_after + found);
+        }
         self.make_room();
         self.converge();
         let views = self.world.history.views();
@@ -152,6 +152,16 @@ impl Run<'_> {
         if self.world.violation().is_none() {
             self.world.history.finish(self.world.now());
         }
+    }
+
+    /// Who knows only one that is down, and no tracker, would be on its own for ever, and rightly so: all are started. (One
+    /// may just be about to end, and be down a moment later.) Whether any was down.
+    fn start_peers(&mut self) -> bool {
+        let needs_peers = self.plan.sessions && !self.plan.keeps_tracker();
+        let hosts = (0..self.plan.hosts.len()).map(HostId).filter(|_| needs_peers);
+        let down: Vec<HostId> = hosts.filter(|host| !self.world.is_up(*host)).collect();
+        down.iter().for_each(|host| self.world.start(*host));
+        !down.is_empty()
     }
 
     /// The safety phase.

@@ -33,6 +33,7 @@ struct Member {
     bytes: usize,
     /// It has delivered something in its current view.
     is_live: bool,
+    has_left: bool,
 }
 
 /// A view at one member.
@@ -92,6 +93,7 @@ impl Check for Merges {
                     view.gap = Some(self.records);
                 }
             }
+            What::Left { member, .. } => self.members.entry(*member).or_default().has_left = true,
             _ => {}
         }
         Ok(())
@@ -258,12 +260,13 @@ impl Merges {
     }
 
     /// Whether a gap that was told of a view is one: not all that anybody has said by then was heard. Whom this member has
-    /// lost since may not have been able to say that it had nothing to tell.
+    /// lost since, or when it left, may not have been able to say that it had nothing to tell.
     fn judge_gap(&self, member: MemberId, seen: &Member, n: usize) -> Verdict {
         let Installed { group, view, ref members, gap, .. } = seen.views[n];
         let Some(gap) = gap else { return Ok(()) };
-        let mut later = seen.views[n + 1..].iter();
-        if later.any(|later| members.iter().any(|member| !later.members.contains(member))) {
+        let later = &seen.views[n + 1..];
+        let loses = |later: &Installed| members.iter().any(|member| !later.members.contains(member));
+        if later.iter().any(loses) || (later.is_empty() && seen.has_left) {
             return Ok(());
         }
         let heard: BTreeSet<&MessageId> = seen.heard.iter().collect();
@@ -431,12 +434,18 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_where_nothing_is_missing_is_seen() {
-        let mut story = merged();
-        tell(&mut story, 0, 1);
-        tell(&mut story, 1, 0);
-        gap(&mut story, 0);
-        story.end();
-        story.breaks(PROMISE);
+    fn a_gap_where_nothing_is_missing_is_seen_unless_it_is_told_to_one_who_leaves() {
+        for leaves in [false, true] {
+            let mut story = merged();
+            tell(&mut story, 0, 1);
+            tell(&mut story, 1, 0);
+            gap(&mut story, 0);
+            if leaves {
+                story.leave(0);
+                story.left(0);
+            }
+            story.end();
+            if leaves { story.holds() } else { story.breaks(PROMISE) }
+        }
     }
 }
