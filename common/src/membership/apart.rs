@@ -25,11 +25,16 @@ impl Apart {
     /// As a new view begins.
     pub(super) fn begin(&mut self, former: Option<&View>) {
         let full = former.filter(|view| view.members.len() >= MEMBERS_MAX);
-        *self = Apart { former: full.map(|view| view.id).or(self.former), ..Apart::default() };
+        *self = Apart { former: full.map(|view| view.id).or(self.former), told: false, ..*self };
     }
 }
 
 impl Membership {
+    /// Whether the group is full, though my view is not: nobody else is taken in beside ten.
+    pub(super) fn is_beside_full(&self, now: Instant) -> bool {
+        self.apart.since.is_some_and(|since| now.since(since) >= TOLD_AFTER)
+    }
+
     /// Says once in each of my views that it does not merge with a full one. (No view is taken into a full one, and none
     /// is full that would be taken into mine: see `compose`.)
     pub(super) fn tell_apart(&mut self, cx: &Context<'_>, view: &View) {

@@ -243,7 +243,9 @@ impl Membership {
                 if cx.now.since(applicant.since) >= self.suspect_after + NAME_TAKEN_AFTER {
                     composition.refused.push((joiner.id, Refusal::NameTaken));
                 }
-            } else if composition.members.len() + kept >= MEMBERS_MAX {
+            } else if composition.members.len() + kept >= MEMBERS_MAX
+                || (self.is_beside_full(cx.now) && !self.roster.keeps_place(cx.now, joiner.name))
+            {
                 composition.refused.push((joiner.id, Refusal::Full));
             } else {
                 composition.take(joiner);

@@ -291,6 +291,11 @@ impl Roster {
         }
     }
 
+    /// Whether this name's place is kept.
+    pub(super) fn keeps_place(&self, now: Instant, name: UserName) -> bool {
+        self.places.iter().any(|&(other, until)| other == name && until > now)
+    }
+
     /// How many places are kept for others than `name`.
     pub(super) fn places_kept(&self, now: Instant, name: UserName, members: &[&Member]) -> usize {
         let back = |name: UserName| members.iter().any(|member| member.name == name);

@@ -301,6 +301,12 @@ impl Stage {
         records.filter(|record| record.host == host && matches!(record.what, What::View { .. })).count()
     }
 
+    /// How often a host was refused.
+    pub fn refusals(&self, host: HostId) -> usize {
+        let records = self.world.history.records().iter();
+        records.filter(|record| record.host == host && matches!(record.what, What::Refused { .. })).count()
+    }
+
     /// The views that a host has installed without some of these, after it was with all of them, and when.
     pub fn views_without(&self, host: HostId, others: &[HostId]) -> Vec<(Instant, ViewInfo)> {
         let names: Vec<String> = others.iter().map(ToString::to_string).collect();

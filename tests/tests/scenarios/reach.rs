@@ -124,8 +124,8 @@ fn dueling() {
     }
 }
 
-/// Nine members split five and four, one joins each side, then they merge: ten at most, and the eleventh gets in when
-/// there is a seat.
+/// Nine members split five and four, one joins each side, then they merge: ten at most, a twelfth is refused, and the
+/// eleventh gets in when there is a seat.
 #[test]
 fn eleven() {
     let mut stage = Stage::with(9, OrderKind::Causal);
@@ -154,8 +154,13 @@ fn eleven() {
     }
     let alone = stage.says(outside[0]).unwrap();
     stage.until_delivered(outside[0], alone);
+    // A twelfth is refused, as often as it asks, beside the full view as well.
+    let twelfth = stage.add_host();
+    stage.join(twelfth);
     let views = views_within(&mut stage, &N[..11], 30);
     assert!(views.iter().all(|&views| views == 0), "{views:?} views without a reason");
+    assert!(stage.refusals(twelfth) > 10 && stage.view(twelfth).is_none());
+    stage.leave(twelfth);
 
     let leaver = *N[..11].iter().find(|host| **host != outside[0]).unwrap();
     stage.leave(leaver);
