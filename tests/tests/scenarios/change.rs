@@ -305,3 +305,27 @@ fn mass_start() {
         stage.ends_well();
     }
 }
+
+/// The coordinator dies while it takes somebody in, at each step: the newcomer comes in, and is told all, once.
+#[test]
+fn a_newcomer_comes_in_though_the_coordinator_dies() {
+    for order in ALL_ORDERS {
+        for kind in [Kind::Prepare, Kind::Promise, Kind::Cut, Kind::Ready, Kind::Install, Kind::Recall] {
+            let mut stage = Stage::with(3, order);
+            let mut said = Vec::new();
+            for host in [N[0], N[1], N[2], N[1], N[0]] {
+                said.extend(stage.says(host));
+                stage.pass(millis(100));
+            }
+            let guest = stage.add_host();
+            let step = stage.watch(kind, Hosts::ALL, Hosts::ALL);
+            stage.join(guest);
+            stage.until_hit(step, 1);
+            stage.kill(N[0]);
+            stage.until_view(&[N[1], N[2], guest]);
+            stage.until("all that was said", |stage| stage.heard(guest) == said);
+            assert_eq!(stage.gaps(guest), 0);
+            stage.ends_well();
+        }
+    }
+}

@@ -190,6 +190,31 @@ fn a_cut_while_catching_up_loses_nothing() {
     }
 }
 
+/// A cut at any step of a merge, and a merge: nothing is missing in the end.
+#[test]
+fn a_cut_at_any_step_of_a_merge_loses_nothing() {
+    for order in ALL_ORDERS {
+        for kind in [Kind::Prepare, Kind::Promise, Kind::Cut, Kind::Ready, Kind::Install, Kind::Recall] {
+            let mut stage = together(4, order);
+            let sides = [&N[..2], &N[2..4]];
+            let cut = stage.partition(&sides);
+            sides.iter().for_each(|side| stage.until_view(side));
+            let mut said: Vec<_> = N[..4].iter().flat_map(|host| talk(&mut stage, *host, 2)).collect();
+            let step = stage.watch(kind, Hosts::ALL, Hosts::ALL);
+            stage.release_all(cut);
+            stage.until_hit(step, 1);
+            let cut = stage.partition(&sides);
+            stage.pass(seconds(10));
+            sides.iter().for_each(|side| stage.until_view(side));
+            said.extend(N[..4].iter().flat_map(|host| talk(&mut stage, *host, 2)));
+            stage.release_all(cut);
+            stage.until_view(&N[..4]);
+            stage.until("all of it", |stage| until_heard(stage, &N[..4], &said));
+            stage.ends_well();
+        }
+    }
+}
+
 /// A third side merges while two are still telling each other.
 #[test]
 fn a_merge_while_catching_up() {
@@ -233,4 +258,5 @@ fn a_whole_store_is_told() {
     stage.until_view(&N[..2]);
     stage.until("all of it", |stage| stage.heard(N[1]).len() == said.len());
     assert_eq!((stage.heard(N[1]), stage.gaps(N[1])), (said, 0));
+    stage.ends_well();
 }
