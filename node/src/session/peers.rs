@@ -25,7 +25,7 @@ use super::{ErrorCode, Event, GroupSummary, Notice, Pattern, Session};
 const FOUND_AFTER: Duration = Duration::from_secs(1);
 /// Nodes wait differently long, by up to so many milliseconds.
 const FOUND_APART_MS: u64 = 500;
-/// Who has not answered at a named address after so long is told to be silent.
+/// Who has not answered at a named address after so long is told to be silent; and so is a local network.
 const SILENT_AFTER: Duration = Duration::from_secs(3);
 
 /// What is waited for.
@@ -35,6 +35,8 @@ pub(super) struct Peers {
     founded_at: BTreeMap<GroupName, Instant>,
     /// Addresses at which nobody has answered yet; and when that is told, if it has not been.
     tried: BTreeMap<SocketAddr, Option<Instant>>,
+    /// When it is told that nobody has answered in the local network.
+    called_until: Option<Instant>,
     /// Searches for people that the tracker was asked for: the line behind each, and whose names are meant.
     searches: BTreeMap<u32, (Option<u64>, Option<Pattern>)>,
     /// Groups of whose conflict with another one the person has been told.
@@ -68,6 +70,7 @@ impl Session {
         }
         if self.config.discover {
             self.endpoint.start_calling(now);
+            self.peers.called_until = Some(now + SILENT_AFTER);
         }
     }
 
@@ -194,7 +197,8 @@ impl Session {
     pub(super) fn peers_timeout(&self) -> Option<Wakeup> {
         let found = self.peers.founded_at.values().copied().map(|at| (at, "a group is to be founded"));
         let silent = self.peers.tried.values().flatten().map(|&at| (at, "a peer has not answered"));
-        let next = found.chain(silent).min()?;
+        let called = self.peers.called_until.map(|at| (at, "nobody has answered in the local network"));
+        let next = found.chain(silent).chain(called).min()?;
         Some(Wakeup { at: next.0, reason: next.1 })
     }
 
@@ -212,7 +216,12 @@ impl Session {
             at.take_if(|at| *at <= now).map(|_| *address)
         };
         for address in self.peers.tried.iter_mut().filter_map(silent).collect::<Vec<_>>() {
-            self.notice(None, Notice::PeerSilent { address });
+            let same_family = |own: &&SocketAddr| own.is_ipv4() == address.is_ipv4();
+            let from = self.config.addresses.iter().find(same_family).copied();
+            self.notice(None, Notice::PeerSilent { address, from });
+        }
+        if self.peers.called_until.take_if(|at| *at <= now).is_some() && !self.endpoint.has_friends() {
+            self.notice(None, Notice::NobodyNear { from: self.config.addresses.first().copied() });
         }
         self.drain_tracker(now);
     }

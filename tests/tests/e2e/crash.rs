@@ -166,7 +166,7 @@ fn assert_names_are_unique(view: &Value) {
 }
 
 #[test]
-fn a_node_that_was_frozen_beyond_suspicion_is_in_one_view_with_the_others_again() {
+fn a_node_that_was_frozen_beyond_suspicion_is_in_one_view_with_the_others_again_and_catches_up() {
     let world = World::new();
     let tracker = world.tracker();
     let [mut ann, bob, mut cid] = world.lobby(&tracker, "causal", ["ann", "bob", "cid"]);
@@ -189,6 +189,7 @@ fn a_node_that_was_frozen_beyond_suspicion_is_in_one_view_with_the_others_again(
     for node in [&ann, &bob] {
         assert_eq!(node.notice("peer_back")["user"], "cid");
     }
+    assert_eq!(cid.hears("lobby", "ann", "while you were away")["caught_up"], true);
     cid.types("back");
     ann.types("good");
     for node in [&ann, &bob, &cid] {

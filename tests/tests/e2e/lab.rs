@@ -149,6 +149,35 @@ fn sides_that_were_cut_tell_each_other_what_they_said_once_the_cut_is_healed() {
     }
 }
 
+/// More than the others store is said while one is cut off: what is left is told in order, and that some is not.
+#[test]
+fn what_nobody_stores_any_more_is_told_as_a_gap() {
+    let world = World::new();
+    let tracker = world.tracker();
+    let [mut ann, mut bob] = world.lobby(&tracker, "fifo", ["ann", "bob"]);
+    for (node, from) in [(&mut ann, "bob"), (&mut bob, "ann")] {
+        let line = node.types(&format!("!fault from={from},cut"));
+        assert_eq!(node.answer(line)["event"], "fault");
+    }
+    ann.sees("lobby", &["ann"]);
+    bob.sees("lobby", &["bob"]);
+    // Twice 8 MiB are kept for a while after somebody has come.
+    let filler = "x".repeat(60_000);
+    (1..=300).for_each(|n| _ = ann.types(&format!("{n} {filler}")));
+    ann.messages("lobby", 300);
+    [&mut ann, &mut bob].into_iter().for_each(|node| _ = node.types("!fault clear"));
+    assert_eq!(bob.notice("history_gap")["group"], "lobby");
+    ann.types("the end");
+    bob.hears("lobby", "ann", "the end");
+    let told: Vec<u64> = bob
+        .messages("lobby", 2)
+        .iter()
+        .filter_map(|message| message["text"].as_str()?.split_once(' ')?.0.parse().ok())
+        .collect();
+    assert!(told.first().is_some_and(|&first| first > 1) && told.last() == Some(&300), "{told:?}");
+    assert!(told.windows(2).all(|pair| pair[1] == pair[0] + 1), "{told:?}");
+}
+
 fn assert_nobody_was_suspected(nodes: &[&Node]) {
     for node in nodes {
         let suspicions = node.until("its events", |said| {

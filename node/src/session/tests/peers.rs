@@ -180,6 +180,22 @@ fn people_are_found_among_peers_and_who_is_not_there_is_told_after_a_moment() {
 }
 
 #[test]
+fn that_nobody_answers_in_the_local_network_is_told_once_unless_somebody_is_known() {
+    let mut world = World::deserted();
+    world.trackers.clear();
+    world.discover = true;
+    world.add("ann", true);
+    let told = notice(&mut world, 0, "nobody_near");
+    let Event::Notice { notice, .. } = told else { panic!() };
+    assert!(notice.to_string().contains(&address(0).to_string()) && notice.to_string().contains("!peer"));
+    world.peers = vec![address(0)];
+    world.add("bob", true);
+    world.pass(20 * SECOND);
+    let told = |node: usize| world.nodes[node].events.iter().filter(|e| is_notice(e, "nobody_near")).count();
+    assert_eq!([told(0), told(1)], [1, 0]);
+}
+
+#[test]
 fn a_named_peer_that_does_not_answer_is_told_once_and_found_when_it_comes() {
     let mut world = chain(&["ann"]);
     world.peers = vec![address(3), address(1)];

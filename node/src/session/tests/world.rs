@@ -29,6 +29,7 @@ pub(super) struct World {
     /// What nodes that are added are started with.
     pub(super) trackers: Vec<SocketAddr>,
     pub(super) peers: Vec<SocketAddr>,
+    pub(super) discover: bool,
     /// Nodes that can't connect to the tracker.
     pub(super) barred: BTreeSet<usize>,
 }
@@ -110,6 +111,7 @@ impl World {
             datagrams: VecDeque::new(),
             trackers: vec![tracker_address()],
             peers: Vec::new(),
+            discover: false,
             barred: BTreeSet::new(),
         }
     }
@@ -152,7 +154,7 @@ impl World {
             trackers: self.trackers.clone(),
             port: address(node).port(),
             peers: self.peers.clone(),
-            discover: false,
+            discover: self.discover,
             suspect_after: Duration::from_secs(2),
             seed: node as u64,
             faults: faults.iter().map(|fault| fault.parse().unwrap()).collect(),
@@ -307,6 +309,10 @@ impl World {
                 let to = to.unwrap_or_default();
                 self.datagrams.push_back((now + DELAY, to, address(node), bytes.to_vec()));
             }
+        }
+        // Calls into the local network, where nobody hears them.
+        while self.nodes[node].session.poll_call(now).is_some() {
+            busy = true;
         }
         while let Some(action) = self.nodes[node].session.poll_stream(now) {
             busy = true;
