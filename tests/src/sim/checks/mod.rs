@@ -2,6 +2,7 @@
 //! say when the run is over and all has converged.
 
 mod agreement;
+mod calm;
 mod causal;
 mod creation;
 mod fifo;

@@ -1,5 +1,6 @@
 //! Newcomers are told the last messages of the group: right after their first view, in the order in which somebody
-//! delivered them who was there before, all of them, once. Only when nobody is left who knows, a gap is told instead.
+//! delivered them who was there before, all of them, once. Only when nobody is left who knows, a gap is told instead: never
+//! while all is well.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,7 @@ use decury_common::base::limits::HISTORY_MAX;
 use decury_common::base::time::Instant;
 use decury_common::endpoint::{Known, ViewInfo};
 
+use super::calm::Calm;
 use super::{Check, Verdict};
 use crate::sim::endpoint::HISTORY;
 use crate::sim::history::{Record, Roster, Stay, What};
@@ -27,11 +29,14 @@ pub(super) struct Newcomers {
     remembered: BTreeMap<Incarnation, Known>,
     /// Who runs at each host.
     running: BTreeMap<HostId, Incarnation>,
+    calm: Calm,
 }
 
 #[derive(Clone, Debug)]
 struct Newcomer {
     view: ViewInfo,
+    /// When it came into that.
+    at: Instant,
     told: Vec<MessageId>,
     gap: bool,
     /// What it has done since, if anything, and when.
@@ -52,6 +57,7 @@ impl Check for Newcomers {
     }
 
     fn observe(&mut self, record: &Record, _before: &Roster) -> Verdict {
+        self.calm.observe(record);
         match &record.what {
             What::Started { incarnation, .. } => _ = self.running.insert(record.host, *incarnation),
             What::Remembers { known } => {
@@ -60,7 +66,8 @@ impl Check for Newcomers {
                 }
             }
             What::View { member, view, first: true, .. } => {
-                let newcomer = Newcomer { view: view.clone(), told: Vec::new(), gap: false, then: None };
+                let (view, at) = (view.clone(), record.at);
+                let newcomer = Newcomer { view, at, told: Vec::new(), gap: false, then: None };
                 self.newcomers.insert(*member, newcomer);
             }
             What::View { member, view, .. } => {
@@ -93,6 +100,9 @@ impl Check for Newcomers {
             }
             What::Gap { member, .. } if self.later.contains_key(member) => {}
             What::Gap { member, .. } => match self.newcomers.get_mut(member) {
+                Some(newcomer) if self.calm.was_well_at(newcomer.at) => {
+                    return Err(format!("{member} is told of a gap, though all has been well since it came"));
+                }
                 Some(Newcomer { told, gap, then: None | Some((Then::Leaving, _)), .. })
                     if told.is_empty() && !*gap =>
                 {
@@ -132,7 +142,7 @@ impl Newcomers {
     }
 
     fn judge(&self, member: MemberId, newcomer: &Newcomer, alive: bool) -> Verdict {
-        let Newcomer { view, told, gap, then } = newcomer;
+        let Newcomer { view, told, gap, then, .. } = newcomer;
         let others = view.members.iter().map(|(id, _)| *id).filter(|id| *id != member);
         // Those of whom it is known that they came into the view from none have nothing to tell.
         let new = |id: &MemberId| self.newcomers.get(id).is_some_and(|other| other.view.id == view.id);
@@ -200,7 +210,7 @@ impl Newcomers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::checks::story::{Story, delivered};
+    use crate::sim::checks::story::{Story, delivered, member};
 
     const PROMISE: &str = "what newcomers are told";
 
@@ -238,6 +248,19 @@ mod tests {
             counts.into_iter().for_each(|count| tell(&mut story, 2, count));
             story.end();
             story.breaks(PROMISE);
+        }
+    }
+
+    #[test]
+    fn a_gap_is_told_only_if_something_was_wrong() {
+        for wrong in [false, true] {
+            let mut story = told();
+            if wrong {
+                story.kill(1);
+            }
+            story.tell(2, What::Gap { group: "g".parse().unwrap(), member: member(2) });
+            story.end();
+            if wrong { story.holds() } else { story.breaks(PROMISE) }
         }
     }
 

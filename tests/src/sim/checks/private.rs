@@ -1,13 +1,16 @@
 //! Private messages: what one says to one other arrives there, first in, first out, and once; confirmed is only what
-//! has arrived, and what was given up does not arrive later.
+//! has arrived, and what was given up does not arrive later. Between two who are in one view nothing is given up while all is
+//! well.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use decury_common::base::id::{Incarnation, MemberId, MessageId, UserName};
+use decury_common::base::time::Instant;
 
+use super::calm::Calm;
 use super::{Check, Verdict};
-use crate::sim::history::{Record, Roster, What};
+use crate::sim::history::{Record, Roster, Stay, What};
 use crate::sim::host::HostId;
 
 #[derive(Clone, Debug, Default)]
@@ -26,6 +29,7 @@ pub(super) struct Private {
     confirmed: BTreeSet<MessageId>,
     /// The last message heard of each conversation.
     heard: BTreeMap<MemberId, u64>,
+    calm: Calm,
 }
 
 #[derive(Clone, Debug)]
@@ -34,6 +38,9 @@ struct Said {
     /// Who ran under that name then.
     node: Option<Incarnation>,
     payload: Bytes,
+    at: Instant,
+    /// The two were in one view then.
+    are_together: bool,
 }
 
 impl Private {
@@ -99,7 +106,8 @@ impl Check for Private {
         "private messages"
     }
 
-    fn observe(&mut self, record: &Record, _before: &Roster) -> Verdict {
+    fn observe(&mut self, record: &Record, before: &Roster) -> Verdict {
+        self.calm.observe(record);
         match &record.what {
             What::Started { incarnation, name } => {
                 self.running.insert(record.host, *incarnation);
@@ -112,7 +120,11 @@ impl Check for Private {
             What::Said { to, id, payload } => {
                 self.open.insert(*id);
                 let node = self.running.values().find(|node| self.name_of(**node) == Some(*to)).copied();
-                if self.said.insert(*id, Said { to: *to, node, payload: payload.clone() }).is_some() {
+                let speaker = id.sender.incarnation;
+                let are_together = node.is_some_and(|node| are_together(before, speaker, node));
+                let (at, payload) = (record.at, payload.clone());
+                let said = Said { to: *to, node, payload, at, are_together };
+                if self.said.insert(*id, said).is_some() {
                     return Err(format!("the id {id} was given to two messages"));
                 }
             }
@@ -128,6 +140,13 @@ impl Check for Private {
             }
             What::Unconfirmed { id } if !self.open.remove(id) => {
                 return Err(format!("{id} is given up, and was not waited for"));
+            }
+            What::Unconfirmed { id } => {
+                if let Some(said) = self.said.get(id).filter(|said| said.are_together)
+                    && self.calm.was_well_at(said.at)
+                {
+                    return Err(format!("{id} is given up, though all is well, and {} is there", said.to));
+                }
             }
             _ => {}
         }
@@ -149,6 +168,16 @@ impl Check for Private {
     }
 }
 
+fn are_together(roster: &Roster, one: Incarnation, other: Incarnation) -> bool {
+    let views = |node| {
+        roster.seats().filter_map(move |(member, seat)| match &seat.stay {
+            Stay::In(view) if member.incarnation == node => Some((seat.group, view.id)),
+            _ => None,
+        })
+    };
+    one != other && views(one).any(|view| views(other).any(|theirs| theirs == view))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +196,7 @@ mod tests {
     /// Host 0 has said three things to host 1.
     fn told() -> Story {
         let mut story = Story::with_view(1, &[0, 1, 2]);
+        story.disturb(|_, _| true);
         for count in 1..=3 {
             story.tell(0, What::Said { to: "n1".parse().unwrap(), id: id(count), payload: text(count) });
         }
@@ -188,6 +218,18 @@ mod tests {
         story.tell(0, What::Unconfirmed { id: id(3) });
         story.end();
         story.holds();
+    }
+
+    #[test]
+    fn what_is_given_up_while_all_is_well_is_seen() {
+        for wrong in [false, true] {
+            let mut story = Story::with_view(1, &[0, 1, 2]);
+            story.disturb(|_, _| wrong);
+            story.tell(0, What::Said { to: "n1".parse().unwrap(), id: id(1), payload: text(1) });
+            story.tell(0, What::Unconfirmed { id: id(1) });
+            story.end();
+            if wrong { story.holds() } else { story.breaks(PROMISE) }
+        }
     }
 
     #[test]
