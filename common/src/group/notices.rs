@@ -1,9 +1,10 @@
 //! What a person should be told of the others: who has fallen silent and who is back, that nobody else is left, for whom
 //! the group waits.
 //!
-//! Each is told once: silence, until the silent one is back; a wait, until it is over. A wait is that of one message (the
-//! first in the queue of `total` or `safe`), or of a change of view, for a member that has not done its part. The group is looked at
-//! a few times within the shortest wait that is told, and only while there is something to wait for.
+//! Each is told once: silence, until the silent one is back; a wait, until it is over, at the next view at the latest. A
+//! wait is that of one message (the first in the queue of `total` or `safe`), or of a change of view, for a member that has
+//! not done its part. The group is looked at a few times within the shortest wait that is told, and only while there is
+//! something to wait for.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -86,7 +87,7 @@ impl Notices {
 
     /// A view is about to be told: who leaves by suspicion, and who comes back by it, is told before.
     pub(super) fn installed(&mut self, group: GroupName, installed: &Installed) -> Vec<Event> {
-        self.first = None;
+        (self.first, self.waits) = (None, BTreeMap::new());
         let is_alone = installed.view.members.len() == 1;
         self.lost = installed.lost.iter().map(|&(node, _)| node).filter(|_| is_alone).collect();
         let lost = installed.lost.iter().filter_map(|&(_, member)| self.suspected(group, member));
@@ -176,6 +177,9 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::id::{MemberId, ViewId};
+    use crate::membership::View;
+    use crate::wire::membership::Digest;
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -221,6 +225,28 @@ mod tests {
         let cid = name("cid");
         let what = |look| (look < 6).then_some((1, 7));
         assert_eq!(told(&mut notices(), |look| (vec![cid], what(look))), [(4, cid)]);
+    }
+
+    #[test]
+    fn a_wait_that_was_told_is_over_with_the_next_view() {
+        let (mut notices, cid) = (notices(), name("cid"));
+        assert_eq!(told(&mut notices, |_| (vec![cid], None)), [(4, cid)]);
+        let coordinator = MemberId { incarnation: Incarnation(1), join: 0 };
+        let view = View { id: ViewId { number: 2, coordinator }, members: Vec::new() };
+        let installed = Installed {
+            view,
+            cut: None,
+            position: 0,
+            joined: Vec::new(),
+            left: Vec::new(),
+            lost: Vec::new(),
+            merged: false,
+            origins: Vec::new(),
+            known: Digest::default(),
+            out: false,
+        };
+        assert_eq!(notices.installed("lobby".parse().unwrap(), &installed), []);
+        assert_eq!(told(&mut notices, |_| (vec![cid], Some((1, 7)))), [(4, cid)]);
     }
 
     #[test]
