@@ -288,7 +288,7 @@ impl Membership {
         log::debug!("{}: attempt {attempt} with {} participants", self.me.name, prepare.participants.len());
         self.attempt = Some(Attempt::new(cx.now, prepare.clone(), foreign));
         self.promise(cx, prepare);
-        self.check_by(cx.now + self.suspect_after / 2, "membership: an attempt without progress");
+        self.check_by(cx.now + self.suspect_after * 3 / 4, "membership: an attempt without progress");
     }
 
     /// The change of a leaver with whom nobody goes: it alone promises, and is ready.
@@ -377,7 +377,8 @@ impl Membership {
                 && expected_until.is_none_or(|until| until <= cx.now));
         let slowest = others.filter_map(|member| cx.mesh.rtt(member.id.incarnation)).map(|rtt| rtt.timeout());
         let limit = (slowest.max().unwrap_or_default() * 4).min(self.suspect_after * 2);
-        let limit = limit.max(self.suspect_after / 2);
+        // A link may have died just now: to go round it, and to repeat what was lost, takes more than half of that time.
+        let limit = limit.max(self.suspect_after * 3 / 4);
         let until = attempt.progress_at + limit;
         if !is_gone && cx.now < until {
             let until = expected_until.map_or(until, |at| at.min(until));

@@ -212,8 +212,9 @@ impl Outgoing {
         section: Section,
         packer: &mut Packer,
     ) -> bool {
-        // By what is known of the round trip now, not by what was known when it was sent.
-        self.repeat_at = self.sent_at.map(|at| at + self.wait(timeout));
+        // It may be known by now that the round trip is shorter than it seemed.
+        let sooner = self.sent_at.map(|at| at + self.wait(timeout));
+        self.repeat_at = self.repeat_at.zip(sooner).map(|(at, sooner)| at.min(sooner));
         if self.repeat_at.is_some_and(|at| at <= now) {
             self.settled = self.acknowledged;
             self.repeats = (self.repeats + 1).min(10);
