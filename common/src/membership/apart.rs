@@ -38,7 +38,7 @@ impl Membership {
     /// Says once in each of my views that it does not merge with a full one. (No view is taken into a full one, and none
     /// is full that would be taken into mine: see `compose`.)
     pub(super) fn tell_apart(&mut self, cx: &Context<'_>, view: &View) {
-        if self.apart.told || self.leaving {
+        if self.leaving {
             return;
         }
         let is_over = |view: ViewId| self.apart.former == Some(view);
@@ -49,7 +49,7 @@ impl Membership {
         let tell_at = *self.apart.since.get_or_insert(cx.now) + TOLD_AFTER;
         if cx.now < tell_at {
             self.check_by(tell_at, "membership: a full view stays in sight");
-        } else {
+        } else if !self.apart.told {
             self.apart.told = true;
             self.outcomes.push(Outcome::MergeRefused);
         }

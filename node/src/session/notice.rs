@@ -226,16 +226,8 @@ impl fmt::Display for Notice {
             ),
             Notice::PeerTried { address } => write!(f, "trying {address}"),
             Notice::PeerMet { user, address } => write!(f, "{user} is there, at {address}"),
-            Notice::PeerSilent { address, from } => {
-                let from = origin(*from);
-                write!(f, "nobody answers at {address} yet, asked over UDP{from}: still trying. ")?;
-                f.write_str("Is a node there, and does no firewall lie between?")
-            }
-            Notice::NobodyNear { from } => {
-                let from = origin(*from);
-                write!(f, "nobody in the local network answers yet, called by multicast{from}: still calling. ")?;
-                f.write_str("Whom calls do not reach, `!peer ADDR` may")
-            }
+            Notice::PeerSilent { address, from } => f.write_str(&silent(*address, *from)),
+            Notice::NobodyNear { from } => f.write_str(&nobody_near(*from)),
             Notice::NameTaken { user } => {
                 write!(f, "somebody else has signed in as {user} meanwhile; still trying")
             }
@@ -272,6 +264,22 @@ impl fmt::Display for Notice {
             ),
         }
     }
+}
+
+fn silent(address: SocketAddr, from: Option<SocketAddr>) -> String {
+    let from = origin(from);
+    format!(
+        "nobody answers at {address} yet, asked over UDP{from}: still trying. \
+         Is a node there, and does no firewall lie between?"
+    )
+}
+
+fn nobody_near(from: Option<SocketAddr>) -> String {
+    let from = origin(from);
+    format!(
+        "nobody in the local network answers yet, called by multicast{from}: still calling. \
+         Whom calls do not reach, `!peer ADDR` may"
+    )
 }
 
 /// Where a question came from, as words.

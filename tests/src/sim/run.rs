@@ -344,7 +344,9 @@ impl World {
             let leaving = roster.seats().any(|(_, seat)| matches!(seat.stay, Stay::Leaving(..)));
             let wanted = world.hosts().filter(|host| world.wants(*host, group)).count();
             // What was typed before, and waits, may be that somebody leaves.
-            !leaving && world.is_flushed() && roster.common_view(group).map_or(0, |view| view.members.len()) == wanted
+            !leaving
+                && world.is_flushed()
+                && roster.common_view(group).map_or(0, |view| view.members.len()) == wanted
         };
         let converged = self.run_until_checked(within, one_view);
         if !converged && self.violation().is_none() {
