@@ -87,6 +87,14 @@ impl Deliveries {
         }
     }
 
+    /// News of the present: it does not wait for the past with the messages, but it does with views and other news.
+    pub(super) fn push_news(&mut self, now: Instant, event: Event) {
+        match self.waiting.iter().all(|item| matches!(item.event, Event::Message { .. })) {
+            true => self.ready.push_back(event),
+            false => self.push(now, event),
+        }
+    }
+
     /// A view begins, which this event tells.
     pub(super) fn begin(&mut self, now: Instant, event: Event, beginning: Beginning) {
         self.waiting.push_back(Item { event, begins: Some(Box::new(beginning)) });

@@ -251,7 +251,7 @@ impl Group {
             true => self.notices.suspected(group, member),
             false => self.notices.back(group, member),
         };
-        event.into_iter().for_each(|event| self.deliveries.push(now, event));
+        event.into_iter().for_each(|event| self.deliveries.push_news(now, event));
     }
 
     /// Looks at everything anew: after input, and when time has passed.
@@ -408,7 +408,9 @@ impl Group {
             match outcome {
                 Outcome::Installed(installed) => self.install(now, mesh, *installed),
                 Outcome::Refused(reason) => self.refused(reason),
-                Outcome::MergeRefused => self.deliveries.push(now, Event::MergeRefused { group: self.name }),
+                Outcome::MergeRefused => {
+                    self.deliveries.push_news(now, Event::MergeRefused { group: self.name })
+                }
                 Outcome::Recall(from, recall) => self.handle_recall(now, from, &recall),
                 Outcome::Past(from, past) => self.handle_past(now, from, past),
                 Outcome::Alone(cut) => self.end_alone(now, &cut),

@@ -169,7 +169,7 @@ impl Group {
         };
         late.retain(|&name| name != self.membership.me().name);
         for member in self.notices.look(now, late, what) {
-            self.deliveries.push(now, Event::WaitingFor { group, member });
+            self.deliveries.push_news(now, Event::WaitingFor { group, member });
         }
     }
 }

@@ -120,3 +120,25 @@ fn nothing_to_tell() {
         stage.ends_well();
     }
 }
+
+/// Who falls silent is told at once, though what was said before the view is still being asked for.
+#[test]
+fn news_does_not_wait_for_the_past() {
+    let mut stage = Stage::with(3, OrderKind::Total);
+    stage.pass(millis(100));
+    let cut = stage.isolate(N[2]);
+    stage.until_view(&[N[0], N[1]]);
+    stage.until_view(&[N[2]]);
+    let said = stage.says(N[2]).unwrap();
+    stage.until_delivered(N[2], said);
+    let past = stage.hold(Kind::Past, Hosts::ALL, N[0]);
+    stage.release_all(cut);
+    stage.until_view(&N[..3]);
+    stage.kill(N[1]);
+    let silent = Noticed::Suspected("n1".parse().unwrap());
+    stage.until("n0 is told", |stage| stage.noticed(N[0]).contains(&silent));
+    assert!(!stage.heard(N[0]).contains(&said));
+    stage.release(past);
+    stage.until("the past", |stage| stage.heard(N[0]).contains(&said));
+    stage.ends_well();
+}
