@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -232,6 +234,33 @@ impl Node {
             let view = views(&said.lines, group).last()?;
             (sorted(&view["members"]) == sorted(&names.into())).then(|| view.clone())
         })
+    }
+
+    /// Asks it how it reaches a member until it is so.
+    pub(crate) fn reaches(&mut self, member: &str, how: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let line = self.types("!lm");
+            let answer = self.answer(line);
+            let mut members = answer["members"].as_array().unwrap().iter();
+            if members.any(|status| status["name"] == member && status["reached"] == how) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{} does not reach {member} '{how}': {answer}", self.name);
+            // So that asking does not keep the machine from what is asked for.
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// How many views of a group it has said.
+    pub(crate) fn views(&self, group: &str) -> usize {
+        self.until("its views", |said| Some(views(&said.lines, group).count()))
+    }
+
+    pub(crate) fn has_suspected_nobody(&self) {
+        let suspects = |event: &&Value| event["kind"] == "peer_suspected";
+        let suspicion = self.until("its events", |said| Some(said.lines.iter().find(suspects).cloned()));
+        assert_eq!(suspicion, None, "{} suspected somebody", self.name);
     }
 
     /// Waits for that many messages in a group; all of them, in the order in which they were delivered.

@@ -46,7 +46,7 @@ fn an_answer_that_overtakes_its_question_waits_for_it_and_says_so() {
     cid.types("!why");
     let last = |said: &crate::process::Said| said.errors.last().cloned();
     cid.until("nothing held", |said| last(said).filter(|line| line == "nothing is held in #lobby"));
-    assert_nobody_was_suspected(&[&ann, &bob]);
+    [&ann, &bob].into_iter().for_each(Node::has_suspected_nobody);
     let silent = |line: &&String| line.contains("silent");
     assert_eq!(cid.until("its lines", |said| Some(said.errors.iter().find(silent).cloned())), None);
 }
@@ -63,9 +63,7 @@ fn at_a_loss_of_a_tenth_all_arrives_in_one_sequence_and_nobody_is_suspected() {
     for node in &nodes {
         node.sees("lobby", &names);
     }
-    let views =
-        |node: &Node| node.until("views", |said| Some(crate::harness::views(&said.lines, "lobby").count()));
-    let before = nodes.each_ref().map(views);
+    let before = nodes.each_ref().map(|node| node.views("lobby"));
     nodes.iter_mut().for_each(|node| node.counts(1..=EACH));
     let all = nodes.each_ref().map(|node| node.messages("lobby", names.len() * EACH as usize));
     let sequence = |messages: &[Value]| -> Vec<(Value, Value)> {
@@ -75,8 +73,8 @@ fn at_a_loss_of_a_tenth_all_arrives_in_one_sequence_and_nobody_is_suspected() {
     assert!(all.iter().all(|messages| sequence(messages) == first), "not one sequence");
     let positions: Vec<u64> = first.iter().filter_map(|(position, _)| position.as_u64()).collect();
     assert_eq!(positions, (1..=EACH * names.len() as u64).collect::<Vec<_>>());
-    assert_nobody_was_suspected(&nodes.each_ref());
-    assert_eq!(nodes.each_ref().map(views), before);
+    nodes.iter().for_each(Node::has_suspected_nobody);
+    assert_eq!(nodes.each_ref().map(|node| node.views("lobby")), before);
 }
 
 #[test]
@@ -176,14 +174,4 @@ fn what_nobody_stores_any_more_is_told_as_a_gap() {
         .collect();
     assert!(told.first().is_some_and(|&first| first > 1) && told.last() == Some(&300), "{told:?}");
     assert!(told.windows(2).all(|pair| pair[1] == pair[0] + 1), "{told:?}");
-}
-
-fn assert_nobody_was_suspected(nodes: &[&Node]) {
-    for node in nodes {
-        let suspicions = node.until("its events", |said| {
-            let suspects = |event: &&Value| event["kind"] == "peer_suspected";
-            Some(said.lines.iter().filter(suspects).cloned().collect::<Vec<_>>())
-        });
-        assert!(suspicions.is_empty(), "{suspicions:?}");
-    }
 }

@@ -1,27 +1,6 @@
 //! Links that are cut one way, or both ways: a third member passes on what goes between the two.
 
-use std::thread;
-use std::time::{Duration, Instant};
-
-use serde_json::Value;
-
-use crate::harness::{Node, World, views};
-
-/// Asks a node how it reaches a member until it is so.
-fn reaches(node: &mut Node, member: &str, how: &str) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        let line = node.types("!lm");
-        let answer = node.answer(line);
-        let mut members = answer["members"].as_array().unwrap().iter();
-        if members.any(|status| status["name"] == member && status["reached"] == how) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{} does not reach {member} '{how}': {answer}", node.name);
-        // So that asking does not keep the machine from what is asked for.
-        thread::sleep(Duration::from_millis(10));
-    }
-}
+use crate::harness::{Node, World};
 
 fn fault(node: &mut Node, spec: &str) {
     let line = node.types(&format!("!fault {spec}"));
@@ -50,31 +29,26 @@ fn what_a_dead_link_does_not_carry_comes_over_somebody_else_and_straight_when_it
     for node in [&ann, &bob, &cid] {
         node.sees("lobby", &names);
     }
-    reaches(&mut ann, "bob", "direct");
-    let seen = |node: &Node| node.until("views", |said| Some(views(&said.lines, "lobby").count()));
-    let before = [&ann, &bob, &cid].map(seen);
+    ann.reaches("bob", "direct");
+    let before = [&ann, &bob, &cid].map(|node| node.views("lobby"));
 
     // What ann sends does not reach bob any more; then neither does what bob sends reach ann.
     fault(&mut bob, "from=ann,cut");
-    reaches(&mut ann, "bob", "via cid");
-    reaches(&mut bob, "ann", "via cid");
+    ann.reaches("bob", "via cid");
+    bob.reaches("ann", "via cid");
     all_hear_all([&mut ann, &mut bob, &mut cid]);
     fault(&mut ann, "from=bob,cut");
-    reaches(&mut bob, "ann", "via cid");
+    bob.reaches("ann", "via cid");
     all_hear_all([&mut ann, &mut bob, &mut cid]);
-    reaches(&mut cid, "ann", "direct");
+    cid.reaches("ann", "direct");
 
     fault(&mut bob, "clear");
     fault(&mut ann, "clear");
-    reaches(&mut ann, "bob", "direct");
-    reaches(&mut bob, "ann", "direct");
+    ann.reaches("bob", "direct");
+    bob.reaches("ann", "direct");
     all_hear_all([&mut ann, &mut bob, &mut cid]);
-    assert_eq!([&ann, &bob, &cid].map(seen), before, "views changed");
-    for node in [&ann, &bob, &cid] {
-        let suspects = |event: &&Value| event["kind"] == "peer_suspected";
-        let suspicion = node.until("its events", |said| Some(said.lines.iter().find(suspects).cloned()));
-        assert_eq!(suspicion, None);
-    }
+    assert_eq!([&ann, &bob, &cid].map(|node| node.views("lobby")), before, "views changed");
+    [&ann, &bob, &cid].into_iter().for_each(Node::has_suspected_nobody);
 }
 
 #[test]
@@ -95,5 +69,5 @@ fn who_was_cut_off_from_one_member_from_the_start_comes_in_over_another() {
     ann.hears("lobby", "cid", "over bob");
     ann.types("me too");
     cid.hears("lobby", "ann", "me too");
-    reaches(&mut ann, "cid", "via bob");
+    ann.reaches("cid", "via bob");
 }

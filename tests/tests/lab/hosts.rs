@@ -76,13 +76,23 @@ impl Lab {
         arguments: &[&str],
     ) -> [Node; N] {
         let join = format!("lobby:{order}");
-        let all = ["--ui", "json", "--tracker", TRACKER, "--bind", "0.0.0.0:0", "--join", &join];
-        let all = [&all[..], arguments].concat();
-        let nodes = names.map(|name| self.world.start_as(self.at(name, program("node")), name, name, &all));
+        let all = [&["--tracker", TRACKER, "--bind", "0.0.0.0:0", "--join", &join], arguments].concat();
+        let nodes = names.map(|name| self.node(name, &all));
         for node in &nodes {
             node.sees("lobby", &names);
         }
         nodes
+    }
+
+    /// A node at its host, in json mode.
+    pub(crate) fn node(&self, name: &str, arguments: &[&str]) -> Node {
+        let all = [&["--ui", "json"], arguments].concat();
+        self.world.start_as(self.at(name, program("node")), name, name, &all)
+    }
+
+    /// Where the node of a host is, once it has this port.
+    pub(crate) fn address(&self, name: &str, port: u16) -> String {
+        format!("{}:{port}", self.host(name).address)
     }
 
     /// The device of a host goes down, and loses its address.

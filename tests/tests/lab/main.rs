@@ -11,6 +11,7 @@ mod process;
 
 mod hosts;
 mod partition;
+mod unaided;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -26,5 +27,9 @@ fn main() {
         })
         .with_ignored_flag(refused.is_some())
     };
-    libtest_mimic::run(&Arguments::from_args(), partition::ALL.iter().map(trial).collect()).exit();
+    libtest_mimic::run(
+        &Arguments::from_args(),
+        [partition::ALL, unaided::ALL].concat().iter().map(trial).collect(),
+    )
+    .exit();
 }

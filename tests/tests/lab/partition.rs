@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
 use crate::harness::Node;
 use crate::hosts::Lab;
 
@@ -16,7 +14,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
 ];
 
 /// These see a merge of all.
-fn are_one_again(nodes: &[&Node], names: &[&str]) {
+pub(crate) fn are_one_again(nodes: &[&Node], names: &[&str]) {
     let views: BTreeSet<String> = nodes
         .iter()
         .map(|node| {
@@ -28,7 +26,7 @@ fn are_one_again(nodes: &[&Node], names: &[&str]) {
 }
 
 /// Everybody hears what everybody says now.
-fn all_talk(nodes: &mut [&mut Node], text: &str) {
+pub(crate) fn all_talk(nodes: &mut [&mut Node], text: &str) {
     nodes.iter_mut().for_each(|node| _ = node.types(text));
     for node in nodes.iter() {
         nodes.iter().for_each(|other| _ = node.hears("lobby", &other.name, text));
@@ -111,9 +109,5 @@ fn bad_network() {
     assert!(sequences.iter().all(|sequence| *sequence == sequences[0]), "not one sequence");
     let ids: BTreeSet<String> = sequences[0].iter().map(|(_, id)| id.to_string()).collect();
     assert_eq!((ids.len(), sequences[0].len()), (count, count));
-    for node in &nodes {
-        let suspects = |event: &&Value| event["kind"] == "peer_suspected";
-        let suspicions = node.until("its events", |said| Some(said.lines.iter().filter(suspects).count()));
-        assert_eq!(suspicions, 0, "{} suspected somebody", node.name);
-    }
+    nodes.iter().for_each(Node::has_suspected_nobody);
 }
