@@ -6,6 +6,7 @@ mod process;
 mod pseudo;
 
 mod crash;
+mod demo;
 mod ends;
 mod figures;
 mod groups;
