@@ -17,7 +17,7 @@ use decury_common::machine::{Machine, Wakeup};
 use decury_common::order::OrderKind;
 
 use super::checks::Violation;
-use super::history::{Delivery, Noticed, What};
+use super::history::{Change, Delivery, Noticed, What};
 use super::host::{Boot, Command, Desk, Gauge, HostId, Program, Starter};
 
 /// How often a node that wants to get in asks the directory again.
@@ -162,12 +162,13 @@ impl EndpointHost {
                     seat.state = State::In;
                 }
                 if let Some(member) = seat.member {
-                    desk.record(What::View { group, member, view, first: true });
+                    desk.record(What::View { group, member, view, change: None });
                 }
             }
-            Event::View { group, view, .. } => {
+            Event::View { group, view, joined, left, cause } => {
                 if let Some(member) = self.member(group) {
-                    desk.record(What::View { group, member, view, first: false });
+                    let change = Some(Change { joined, left, cause });
+                    desk.record(What::View { group, member, view, change });
                 }
             }
             Event::Message {

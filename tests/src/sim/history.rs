@@ -7,7 +7,7 @@ use bytes::Bytes;
 use decury_common::base::id::{GroupName, Incarnation, MemberId, MessageId, UserName, ViewId};
 use decury_common::base::limits::MEMBERS_MAX;
 use decury_common::base::time::Instant;
-use decury_common::endpoint::{Known, Latency, VectorClock, ViewInfo};
+use decury_common::endpoint::{Cause, Known, Latency, VectorClock, ViewInfo};
 use decury_common::order::Placed;
 
 use super::checks::{Checks, Violation};
@@ -23,6 +23,17 @@ pub struct Record {
     pub host: HostId,
     /// What.
     pub what: What,
+}
+
+/// What a view says of itself, beside the one before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Who is new.
+    pub joined: Vec<UserName>,
+    /// Who is gone.
+    pub left: Vec<UserName>,
+    /// Why.
+    pub cause: Cause,
 }
 
 /// What happened.
@@ -58,7 +69,7 @@ pub enum What {
         /// The member that it would have been.
         member: MemberId,
     },
-    /// Its first view (`first`), or a later one.
+    /// A view of its own.
     View {
         /// Of which group.
         group: GroupName,
@@ -66,8 +77,8 @@ pub enum What {
         member: MemberId,
         /// The view.
         view: ViewInfo,
-        /// Whether it was reported as the first.
-        first: bool,
+        /// What is said to have changed since the one before; `None`: it is said to be the first.
+        change: Option<Change>,
     },
     /// It sent a message.
     Sent {

@@ -17,7 +17,7 @@ use decury_node::session::record::Place;
 use decury_node::session::{self, Config, Ending, Event, Kept, Notice, Record, Request, Session, Task};
 
 use super::checks::Violation;
-use super::history::{Delivery, Noticed, What};
+use super::history::{Change, Delivery, Noticed, What};
 use super::host::{Boot, Command, Desk, Disk, Gauge, HostId, Program, Starter};
 use super::plan::Meeting;
 use super::world::known;
@@ -213,9 +213,11 @@ impl SessionHost {
         match event {
             Event::Joined { re, group, view, .. } => {
                 self.answered(re);
-                self.on_view(group, view, true, desk);
+                self.on_view(group, view, None, desk);
             }
-            Event::View { group, view, .. } => self.on_view(group, view, false, desk),
+            Event::View { group, view, joined, left, cause } => {
+                self.on_view(group, view, Some(Change { joined, left, cause }), desk);
+            }
             Event::Left { re, group } => {
                 self.answered(re);
                 self.on_left(group, desk);
@@ -314,16 +316,20 @@ impl SessionHost {
         re.and_then(|re| self.unanswered.remove(&re))
     }
 
-    fn on_view(&mut self, group: GroupName, view: ViewInfo, first: bool, desk: &mut Desk<'_>) {
+    fn on_view(&mut self, group: GroupName, view: ViewInfo, change: Option<Change>, desk: &mut Desk<'_>) {
         let mine = view.members.iter().find(|(id, _)| id.incarnation == self.boot.incarnation);
         let (Some(&(member, _)), Some(wish)) = (mine, self.wishes.get_mut(&group)) else { return };
         wish.member = Some((member, view.id));
         wish.again_at = None;
+        let first = change.is_none();
         if first {
             desk.record(What::Joining { group, member });
         }
-        desk.record(What::View { group, member, view, first });
-        if first && !self.wishes.get(&group).is_some_and(|wish| wish.wanted) {
+        desk.record(What::View { group, member, view, change });
+        // What was typed while it was on its way in is acted on now, whatever has been typed behind it.
+        let mut lines = self.unanswered.values();
+        let leaves = lines.any(|line| matches!(line, Line::Leave(of) if *of == group));
+        if first && (leaves || !self.wishes.get(&group).is_some_and(|wish| wish.wanted)) {
             desk.record(What::Leaving { group, member });
         }
     }

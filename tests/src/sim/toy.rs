@@ -211,7 +211,7 @@ impl Program for ToyHost {
             Command::Join { group, order } => {
                 desk.record(What::Joining { group, member: self.member });
                 let view = self.view(order);
-                desk.record(What::View { group, member: self.member, view, first: true });
+                desk.record(What::View { group, member: self.member, view, change: None });
             }
             Command::Send { group, payload } => {
                 let count = self.toy.send(desk.now, &payload);

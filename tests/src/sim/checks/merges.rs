@@ -59,9 +59,9 @@ impl Check for Merges {
         self.records += 1;
         match &record.what {
             What::Sent { group, id, .. } => _ = self.sent.insert(*id, (self.records, *group)),
-            What::View { group, member, view, first } => {
+            What::View { group, member, view, change } => {
                 let seen = self.members.entry(*member).or_default();
-                if *first {
+                if change.is_none() {
                     seen.joined = self.records;
                 }
                 let members = view.members.iter().map(|&(member, _)| member).collect();

@@ -65,7 +65,7 @@ impl Check for Newcomers {
                     self.remembered.insert(*node, known.clone());
                 }
             }
-            What::View { member, view, first: true, .. } => {
+            What::View { member, view, change: None, .. } => {
                 let (view, at) = (view.clone(), record.at);
                 let newcomer = Newcomer { view, at, told: Vec::new(), gap: false, then: None };
                 self.newcomers.insert(*member, newcomer);

@@ -239,7 +239,7 @@ impl Check for Notices {
                     return self.noticed(*group, *member, *notice, view);
                 }
             }
-            What::View { member, view: new, first: false, .. } => {
+            What::View { member, view: new, change: Some(_), .. } => {
                 return self.installs(record.at, *member, new, before);
             }
             _ => {}

@@ -10,7 +10,7 @@ use decury_common::base::time::Instant;
 use decury_common::endpoint::{Latency, VectorClock, ViewInfo};
 use decury_common::order::{OrderKind, Placed};
 
-use super::Violation;
+use super::{Violation, views};
 use crate::sim::history::{Delivery, History, Noticed, Stay, What};
 use crate::sim::host::HostId;
 
@@ -116,20 +116,25 @@ impl Story {
     /// All of these install this view (and start and join first, if they are new).
     pub(super) fn view(&mut self, number: u64, hosts: &[usize]) {
         for host in hosts {
-            let first = self.history.roster().seat(member(*host)).is_none();
-            if first {
+            if self.history.roster().seat(member(*host)).is_none() {
                 let (incarnation, name) = (member(*host).incarnation, name(*host));
                 self.tell(*host, What::Started { incarnation, name });
                 self.tell(*host, What::Joining { group: group(), member: member(*host) });
             }
-            self.installs(*host, number, hosts, first);
+            self.installs(*host, number, hosts);
         }
     }
 
-    fn installs(&mut self, host: usize, number: u64, hosts: &[usize], first: bool) {
+    fn installs(&mut self, host: usize, number: u64, hosts: &[usize]) {
         self.tell_of_silence(host, hosts);
         let view = ViewInfo { order: self.order, ..info(number, hosts) };
-        self.tell(host, What::View { group: group(), member: member(host), view, first });
+        let seat = self.history.roster().seat(member(host));
+        let prior = seat.and_then(|seat| match &seat.stay {
+            Stay::In(view) | Stay::Leaving(_, Some(view)) => Some(view),
+            _ => None,
+        });
+        let change = prior.map(|prior| views::said(prior, &view));
+        self.tell(host, What::View { group: group(), member: member(host), view, change });
     }
 
     /// Whoever is not in the next view of these is said to be silent, and whoever was and is in it, to be back.
@@ -163,7 +168,7 @@ impl Story {
         for (sender, position) in senders.iter().zip(position..) {
             self.deliver_placed(host, (*sender, 1), position, self.at_install);
         }
-        self.installs(host, view.0, view.1, false);
+        self.installs(host, view.0, view.1);
         self.tick = TICK;
     }
 
