@@ -7,6 +7,7 @@ mod acquaintances;
 mod api;
 mod conversations;
 mod relay;
+mod way;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -229,22 +230,6 @@ impl Endpoint {
     /// The current view of a group; `None` while joining.
     pub fn view(&self, group: GroupName) -> Option<ViewInfo> {
         self.group(group)?.view()
-    }
-
-    /// How each member of a group is reached.
-    pub fn members(&self, group: GroupName) -> Vec<MemberStatus> {
-        let members = self.group(group).map(|group| group.members(self.now, &self.mesh));
-        let named = |mut member: MemberStatus| {
-            if member.reached == Reached::Direct
-                && let Some(relay) = self.mesh.relay(member.id.incarnation)
-            {
-                // It matters to some group of mine, so its name is known, or soon will be.
-                let name = self.name_of(relay).or_else(|| relay.to_string().parse().ok());
-                member.reached = name.map_or(Reached::No, Reached::Via);
-            }
-            member
-        };
-        members.into_iter().flatten().map(named).collect()
     }
 
     /// How long ago, at `now`, it was `sent_at` by the clock of the node that a message is from ([`Event::Message`] and

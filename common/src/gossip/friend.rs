@@ -96,7 +96,8 @@ impl Friend {
         self.heard_at
     }
 
-    pub(super) fn path(&self) -> Option<SocketAddr> {
+    /// Where its newest card came from, if straight from it.
+    pub fn path(&self) -> Option<SocketAddr> {
         self.path
     }
 

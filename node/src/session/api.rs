@@ -1,10 +1,11 @@
 //! What goes into a [`Session`](super::Session) and what comes out, as plain data.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use decury_common::base::id::{GroupName, Identity, MessageId, UserName};
-use decury_common::endpoint::{Cause, Held, MemberStatus, VectorClock, ViewInfo};
+use decury_common::endpoint::{Cause, Held, Reached, VectorClock, ViewInfo};
 use decury_common::order::{OrderKind, Placed};
 use decury_common::wire::figures::Figures;
 
@@ -251,8 +252,8 @@ pub enum Event {
         re: Option<u64>,
         /// The group.
         group: GroupName,
-        /// By rank.
-        members: Vec<MemberStatus>,
+        /// By rank; of a group that this node is not in, by name.
+        members: Vec<MemberSummary>,
     },
     /// What is received in a group and not delivered yet.
     Held {
@@ -338,4 +339,15 @@ pub struct GroupSummary {
     pub members: usize,
     /// How many it can have.
     pub limit: usize,
+}
+
+/// Somebody in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberSummary {
+    /// The person.
+    pub name: UserName,
+    /// How this node reaches them.
+    pub reached: Reached,
+    /// The smoothed round-trip time, once measured.
+    pub rtt: Option<Duration>,
 }

@@ -172,10 +172,11 @@ impl Session {
             }
             Action::Leave if self.returns_to(group) => self.forget(now, re, group),
             Action::Say(_) => self.not_a_member(re, group),
+            Action::Members => self.look_into(now, re, group),
             _ if self.endpoint.find_group(group).is_some() => self.not_a_member(re, group),
             // Whether there is such a group, only the tracker can say.
             _ if self.tracker.tracker().is_some() => {
-                let ask = self.tracker.ask(now, Ask::Members { group });
+                let ask = self.tracker.ask(now, Ask::Exists { group });
                 self.listings.insert(ask, re);
             }
             _ if self.config.trackers.is_empty() => self.no_such_group(re, group),
@@ -192,10 +193,7 @@ impl Session {
             }
             Action::Switch => self.switch(re, group),
             Action::Say(text) => self.say(now, re, group, text),
-            Action::Members => {
-                let members = self.endpoint.members(group);
-                self.tell(Event::Members { re, group, members });
-            }
+            Action::Members => self.list_members(re, group),
             Action::Why => {
                 let waiting = self.endpoint.held(group);
                 self.tell(Event::Held { re, group, waiting });

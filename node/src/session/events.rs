@@ -213,6 +213,10 @@ impl Session {
             }
             Ask::Members { group } => {
                 let Some(re) = self.listings.remove(&ask) else { return };
+                self.list_others(re, group, result);
+            }
+            Ask::Exists { group } => {
+                let Some(re) = self.listings.remove(&ask) else { return };
                 match result {
                     Err(Failure::Refused(Refusal::NoSuchGroup)) => self.no_such_group(re, group),
                     _ => self.not_a_member(re, group),

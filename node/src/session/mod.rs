@@ -21,6 +21,7 @@ mod join;
 mod keeping;
 mod lab;
 mod letter;
+mod members;
 mod met;
 mod namesakes;
 mod notice;
@@ -43,7 +44,7 @@ use decury_common::endpoint::{self, Endpoint};
 use decury_common::machine::{Machine, Persist, StreamAction, StreamId, StreamMachine, Transmit, Wakeup};
 use decury_common::wire::membership::Addresses;
 
-pub use api::{Command, Event, FaultChange, GroupSummary, Request};
+pub use api::{Command, Event, FaultChange, GroupSummary, MemberSummary, Request};
 pub use ending::Ending;
 pub use error_code::ErrorCode;
 pub use lab::{BadSpec, Source, Spec};

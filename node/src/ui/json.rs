@@ -7,13 +7,13 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use decury_common::base::id::{GroupName, MessageId, UserName};
-use decury_common::endpoint::{Cause, Held, MemberStatus, Reached, VectorClock, ViewInfo};
+use decury_common::endpoint::{Cause, Held, Reached, VectorClock, ViewInfo};
 use decury_common::wire::figures::Readable;
 use serde::{Serialize, Serializer};
 
 use super::FrontEnd;
 use crate::session::record::Past;
-use crate::session::{Event, GroupSummary, Spec, Talk};
+use crate::session::{Event, GroupSummary, MemberSummary, Spec, Talk};
 
 /// The front end for programs.
 #[derive(Debug)]
@@ -325,7 +325,7 @@ fn group(group: &GroupSummary) -> Group {
     Group { name, order: order.as_str(), members, limit }
 }
 
-fn member(member: &MemberStatus) -> Member {
+fn member(member: &MemberSummary) -> Member {
     let reached = match member.reached {
         Reached::Me => Cow::Borrowed("self"),
         Reached::Direct => Cow::Borrowed("direct"),
@@ -469,7 +469,7 @@ mod tests {
         let id = MessageId { sender: ANN, count: 5 };
         let (udp, tracker) = (name("10.0.0.1:5000"), name("127.0.0.1:7400"));
         let summary = GroupSummary { name: group, order: OrderKind::Fifo, members: 2, limit: 10 };
-        let reached = |name, reached, rtt| MemberStatus { id: ANN, name, reached, rtt };
+        let reached = |name, reached, rtt| MemberSummary { name, reached, rtt };
         let members = vec![
             reached(name("ann"), Reached::Me, None),
             reached(name("bob"), Reached::Direct, Some(Duration::from_micros(120))),

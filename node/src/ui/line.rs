@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use decury_common::base::id::{GroupName, UserName};
-use decury_common::endpoint::{Cause, Held, MemberStatus, Number, Reached, WaitsFor};
+use decury_common::endpoint::{Cause, Held, Number, Reached, WaitsFor};
 
 use super::model::SharedModel;
 use super::{FrontEnd, colour, figures};
 use crate::session::record::Past;
-use crate::session::{Event, GroupSummary, Spec, Talk};
+use crate::session::{Event, GroupSummary, MemberSummary, Spec, Talk};
 
 /// The front end for people at a plain terminal, and for pipes.
 #[derive(Debug)]
@@ -215,8 +215,8 @@ fn groups_listed(groups: &[GroupSummary]) -> String {
     format!("groups (!j GROUP joins one):\n  {}", lines.join("\n  "))
 }
 
-fn members_listed(group: GroupName, members: &[MemberStatus]) -> String {
-    let line = |member: &MemberStatus| {
+fn members_listed(group: GroupName, members: &[MemberSummary]) -> String {
+    let line = |member: &MemberSummary| {
         let how = match member.reached {
             Reached::Me => return format!("{} (you)", member.name),
             Reached::No => return format!("{} (not reached)", member.name),
@@ -228,6 +228,9 @@ fn members_listed(group: GroupName, members: &[MemberStatus]) -> String {
             None => format!("{} ({how})", member.name),
         }
     };
+    if members.is_empty() {
+        return format!("nobody is in #{group}");
+    }
     let lines: Vec<String> = members.iter().map(line).collect();
     format!("in #{group}:\n  {}", lines.join("\n  "))
 }
@@ -488,7 +491,7 @@ mod tests {
     #[test]
     fn lists_and_notices_are_told_one_item_a_line() {
         let summary = GroupSummary { name: name("lobby"), order: OrderKind::Fifo, members: 2, limit: 10 };
-        let member = |of, reached, rtt| MemberStatus { id: ANN, name: name(of), reached, rtt };
+        let member = |of, reached, rtt| MemberSummary { name: name(of), reached, rtt };
         let members = vec![
             member("ann", Reached::Me, None),
             member("bob", Reached::Direct, Some(Duration::from_micros(300))),

@@ -30,7 +30,7 @@ fn in_a_chain_of_peers_all_find_each_other_their_groups_and_people() {
     let world = World::new();
     let mut ann = alone(&world, "ann", &["--join", "lobby:total"]);
     ann.sees("lobby", &["ann"]);
-    let bob = alone(&world, "bob", &["--peer", &address(&ann)]);
+    let mut bob = alone(&world, "bob", &["--peer", &address(&ann)]);
     let mut cid = alone(&world, "cid", &["--peer", &address(&bob), "--join", "lobby"]);
     for node in [&ann, &cid] {
         node.sees("lobby", &["ann", "cid"]);
@@ -45,6 +45,9 @@ fn in_a_chain_of_peers_all_find_each_other_their_groups_and_people() {
     let groups = cid.answer(line)["groups"].clone();
     assert_eq!((&groups[0]["name"], &groups[0]["order"]), (&"lobby".into(), &"total".into()));
     assert_eq!((&groups[0]["members"], &groups[1]), (&2.into(), &Value::Null));
+    let line = bob.types("!lm lobby");
+    let member = bob.answer(line)["members"][0].clone();
+    assert_eq!((&member["name"], &member["reached"]), (&"ann".into(), &"direct".into()));
     let line = cid.types("!peer nowhere");
     assert_eq!(cid.answer(line)["code"], "bad_command");
     ann.types("!q");

@@ -1,11 +1,11 @@
 //! Groups, from the way in to the way out.
 
-use decury_common::endpoint::Cause;
+use decury_common::endpoint::{Cause, Reached};
 use decury_common::order::OrderKind;
 
 use super::world::{World, answered, group};
 use super::{SECOND, code, is_notice};
-use crate::session::{ErrorCode, Event};
+use crate::session::{ErrorCode, Event, MemberSummary};
 
 #[test]
 fn people_who_join_a_group_talk_to_each_other() {
@@ -74,9 +74,12 @@ fn text_goes_to_the_group_joined_last_or_switched_to() {
 fn a_group_that_one_is_not_in_is_known_or_not() {
     let mut world = World::with(&["ann", "bob"]);
     world.join(0, "!j lobby");
-    for line in ["!w lobby", "!lm lobby", "!e lobby"] {
+    for line in ["!w lobby", "!why lobby", "!e lobby"] {
         assert_eq!(code(&world.answer(1, line)), Some(ErrorCode::NotAMember), "{line}");
     }
+    let Event::Members { members, .. } = world.answer(1, "!lm lobby") else { panic!() };
+    let ann = MemberSummary { name: "ann".parse().unwrap(), reached: Reached::No, rtt: None };
+    assert_eq!(members, [ann], "the tracker says so");
     for line in ["!w nowhere", "!lm nowhere", "!e nowhere"] {
         assert_eq!(code(&world.answer(1, line)), Some(ErrorCode::NoSuchGroup), "{line}");
     }

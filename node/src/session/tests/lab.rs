@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use decury_common::endpoint::{Cause, MemberStatus};
+use decury_common::endpoint::Cause;
 
 use super::world::{World, answered};
 use super::{SECOND, code, is_notice};
 use crate::session::lab::RULES_MAX;
-use crate::session::{ErrorCode, Event};
+use crate::session::{ErrorCode, Event, MemberSummary};
 
 fn rules(event: &Event) -> Vec<String> {
     match event {
@@ -18,7 +18,7 @@ fn rules(event: &Event) -> Vec<String> {
 
 fn rtt(world: &mut World, node: usize, name: &str) -> Duration {
     let Event::Members { members, .. } = world.answer(node, "!lm") else { panic!() };
-    let member: Vec<&MemberStatus> = members.iter().filter(|member| member.name.as_str() == name).collect();
+    let member: Vec<&MemberSummary> = members.iter().filter(|member| member.name.as_str() == name).collect();
     member[0].rtt.unwrap()
 }
 

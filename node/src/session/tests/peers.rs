@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use decury_common::endpoint::Cause;
+use decury_common::endpoint::{Cause, Reached};
 
 use super::world::{World, address, answered, group};
 use super::*;
@@ -62,8 +62,10 @@ fn one_known_peer_of_a_chain_is_enough_to_join_through_any_member() {
     world.pass(SECOND);
     let Event::Groups { groups, .. } = world.answer(3, "!g") else { panic!() };
     assert_eq!((groups.len(), groups[0].order.as_str(), groups[0].members), (1, "fifo", 1));
-    let outside = world.answer(3, "!lm lobby");
-    assert_eq!(code(&outside), Some(ErrorCode::NotAMember));
+    assert_eq!(code(&world.answer(3, "!w lobby")), Some(ErrorCode::NotAMember));
+    let Event::Members { members, .. } = world.answer(3, "!lm lobby") else { panic!() };
+    let named: Vec<_> = members.iter().map(|member| (member.name.as_str(), member.reached)).collect();
+    assert_eq!(named, [("ann", Reached::Direct)], "the peers say so");
     let differs = world.type_line(3, "!j lobby total");
     together(&mut world, 3, 2);
     world.wait(3, |event| is_notice(event, "order_differs") && answered(event) == Some(differs));

@@ -48,6 +48,11 @@ pub enum Ask {
         /// The group.
         group: GroupName,
     },
+    /// Is there such a group? Answer: [`Reply::Members`].
+    Exists {
+        /// The group.
+        group: GroupName,
+    },
     /// All people. Answer: [`Reply::Users`].
     Users,
     /// A person's node. Answer: [`Reply::Found`].
@@ -64,7 +69,7 @@ impl Ask {
             Ask::Join { group, order } => Request::Join { group, order },
             Ask::Leave { group } => Request::Leave { group },
             Ask::Groups => Request::Groups { after: None },
-            Ask::Members { group } => Request::Members { group },
+            Ask::Members { group } | Ask::Exists { group } => Request::Members { group },
             Ask::Users => Request::Users { after: None },
             Ask::Find { user } => Request::Find { user },
         }
