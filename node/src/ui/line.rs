@@ -216,9 +216,12 @@ fn groups_listed(groups: &[GroupSummary]) -> String {
 }
 
 fn members_listed(group: GroupName, members: &[MemberSummary]) -> String {
+    // Of a group that one is not in, many are not in touch, and need not be.
+    let outside = members.iter().all(|member| member.reached != Reached::Me);
     let line = |member: &MemberSummary| {
         let how = match member.reached {
             Reached::Me => return format!("{} (you)", member.name),
+            Reached::No if outside => return member.name.to_string(),
             Reached::No => return format!("{} (not reached)", member.name),
             Reached::Direct => "direct".to_owned(),
             Reached::Via(relay) => format!("via {relay}"),
@@ -505,6 +508,8 @@ mod tests {
             Event::Groups { re: None, groups: vec![] },
             Event::Groups { re: None, groups: vec![summary] },
             Event::Members { re: None, group, members },
+            Event::Members { re: None, group, members: vec![member("fay", Reached::No, None)] },
+            Event::Members { re: None, group, members: vec![] },
             Event::Notice { re: None, notice: Notice::PeerBack { group, user: name("bob") } },
             Event::Faults { re: None, rules: vec![name("from=bob,delay=5s"), name("loss=0.1")] },
             Event::Faults { re: None, rules: vec![] },
@@ -517,6 +522,8 @@ mod tests {
              groups (!j GROUP joins one):\n  #lobby (fifo, 2 of 10)\n\
              in #lobby:\n  ann (you)\n  bob (direct, 0.3 ms)\n  cid (via bob, 1.2 ms)\n  dan (via bob)\n  \
              eve (not reached)\n\
+             in #lobby:\n  fay\n\
+             nobody is in #lobby\n\
              bob is heard again in #lobby\n\
              faults in force, on what arrives (!fault clear ends them):\n  \
              from bob: 5s later\n  from anybody: 10% lost\n\
