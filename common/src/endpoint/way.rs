@@ -28,8 +28,10 @@ impl Endpoint {
     /// Of one who is heard: straight, or over whom.
     fn way_to(&self, node: Incarnation) -> Reached {
         let Some(relay) = self.mesh.relay(node) else { return Reached::Direct };
-        // It matters to some group of mine, so its name is known, or soon will be.
-        let name = self.name_of(relay).or_else(|| relay.to_string().parse().ok());
+        let friend =
+            || self.gossip.friends().find(|(node, _)| *node == relay).map(|(_, friend)| friend.name());
+        // Whoever passes something on is known by name, or soon will be.
+        let name = self.name_of(relay).or_else(friend).or_else(|| relay.to_string().parse().ok());
         name.map_or(Reached::No, Reached::Via)
     }
 }

@@ -39,9 +39,8 @@ impl Session {
         }
         let known = self.endpoint.known_groups().into_iter().find(|known| known.name == group);
         let names: BTreeSet<UserName> = match (told, known) {
-            (Ok(Reply::Members { members, .. }), None) => members.into_iter().collect(),
-            (Ok(Reply::Members { members, .. }), Some(known)) => {
-                members.into_iter().chain(known.members).collect()
+            (Ok(Reply::Members { members, .. }), known) => {
+                members.into_iter().chain(known.into_iter().flat_map(|known| known.members)).collect()
             }
             (_, Some(known)) => known.members,
             (Err(Failure::Refused(Refusal::NoSuchGroup)), None) => return self.no_such_group(re, group),

@@ -33,6 +33,14 @@ pub(crate) fn all_talk(nodes: &mut [&mut Node], text: &str) {
     }
 }
 
+/// Cut in the middle, both sides go on: they see themselves alone, and talk.
+pub(crate) fn go_on_apart(nodes: &mut [&mut Node; 4], names: &[&str; 4]) {
+    for (side, text) in [(0..2, "over here"), (2..4, "over there")] {
+        nodes[side.clone()].iter().for_each(|node| _ = node.sees("lobby", &names[side.clone()]));
+        all_talk(&mut nodes[side], text);
+    }
+}
+
 fn cut_off() {
     let mut lab = Lab::new(4);
     let _tracker = lab.tracker();
@@ -63,11 +71,7 @@ fn two_sides() {
     for link in ["ann cid", "ann dan", "bob cid", "bob dan"] {
         lab.says(&format!("cut {link}"));
     }
-    for (node, side) in [(&ann, &names[..2]), (&bob, &names[..2]), (&cid, &names[2..]), (&dan, &names[2..])] {
-        node.sees("lobby", side);
-    }
-    all_talk(&mut [&mut ann, &mut bob], "over here");
-    all_talk(&mut [&mut cid, &mut dan], "over there");
+    go_on_apart(&mut [&mut ann, &mut bob, &mut cid, &mut dan], &names);
     lab.says("heal");
     are_one_again(&[&ann, &bob, &cid, &dan], &names);
     all_talk(&mut [&mut ann, &mut bob, &mut cid, &mut dan], "together");

@@ -2,7 +2,7 @@
 
 use crate::harness::Node;
 use crate::hosts::Lab;
-use crate::partition::{all_talk, are_one_again};
+use crate::partition::{all_talk, are_one_again, go_on_apart};
 
 /// All tests here.
 pub(crate) const ALL: &[(&str, fn())] = &[
@@ -58,11 +58,7 @@ fn chain() {
     all_talk(&mut [&mut ann, &mut bob, &mut cid, &mut dan], "along the chain");
 
     lab.says("cut bob cid");
-    for (node, side) in [(&ann, &names[..2]), (&bob, &names[..2]), (&cid, &names[2..]), (&dan, &names[2..])] {
-        node.sees("lobby", side);
-    }
-    all_talk(&mut [&mut ann, &mut bob], "over here");
-    all_talk(&mut [&mut cid, &mut dan], "over there");
+    go_on_apart(&mut [&mut ann, &mut bob, &mut cid, &mut dan], &names);
     lab.says("heal bob cid");
     are_one_again(&[&ann, &bob, &cid, &dan], &names);
     for (node, told) in
