@@ -10,6 +10,7 @@ pub mod file;
 mod rivals;
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -25,7 +26,7 @@ const CONFIG: &str = "config";
 /// configuration, below `decury`. Ends the process: with 0 after `--help` and `--version`, with 2 and a line on stderr if
 /// something cannot be followed.
 pub fn parse<P: Parser>(name: &str) -> P {
-    parse_from(std::env::args_os().collect(), default_file(name)).unwrap_or_else(|error| error.exit())
+    parse_from(std::env::args_os().collect(), default_file(name)).unwrap_or_else(|error| end(&error))
 }
 
 /// The same, from these arguments, which begin with the program's name. The file at `default` need not exist, one that
@@ -40,6 +41,25 @@ pub fn parse_from<P: Parser>(arguments: Vec<OsString>, default: Option<PathBuf>)
         command = apply::with_defaults(command, &file, &losers).map_err(refused)?;
     }
     P::from_arg_matches(&command.try_get_matches_from(&arguments)?)
+}
+
+/// Ends the process: with 0 after `--help` and `--version`, with 2 and one line on stderr if something is wrong.
+pub fn end(error: &clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    // Nobody may read it; the exit code tells too.
+    _ = writeln!(io::stderr(), "{}", one_line(error));
+    std::process::exit(error.exit_code())
+}
+
+/// What is wrong, and what may have been meant, without clap's usage and with a way to it.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let parts = text.lines().map(str::trim).filter(|part| !part.is_empty());
+    let parts =
+        parts.take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more information"));
+    format!("{} (--help tells more)", parts.collect::<Vec<_>>().join("; ").replace(":;", ":"))
 }
 
 /// Where a program's configuration is unless told otherwise; none without a home directory.

@@ -95,7 +95,7 @@ impl Cli {
     /// Reads this process's arguments, environment and configuration file. Ends the process: with 0 after `--help` and
     /// `--version`, with 2 and a line on stderr if they cannot be followed.
     pub fn read() -> Wish {
-        Cli::wish(decury_cli::parse(CONFIG_FILE)).unwrap_or_else(|error| error.exit())
+        Cli::wish(decury_cli::parse(CONFIG_FILE)).unwrap_or_else(|error| decury_cli::end(&error))
     }
 
     fn wish(self) -> Result<Wish, clap::Error> {
