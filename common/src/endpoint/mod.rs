@@ -71,6 +71,8 @@ pub struct Endpoint {
     served_conversation: bool,
     now: Instant,
     stats: Stats,
+    /// Where the newest datagram came from that is none of ours.
+    unreadable: Option<SocketAddr>,
 }
 
 impl Endpoint {
@@ -101,6 +103,7 @@ impl Endpoint {
             served_conversation: false,
             now,
             stats: Stats::default(),
+            unreadable: None,
             config,
         }
     }
@@ -270,6 +273,11 @@ impl Endpoint {
         }
     }
 
+    /// Where the newest datagram came from, since this was asked last, that is none of this version's: it was dropped.
+    pub fn take_unreadable(&mut self) -> Option<SocketAddr> {
+        self.unreadable.take()
+    }
+
     /// What was sent in a group since the start, former stays in it included. (Of groups left long ago it may be
     /// forgotten; [`Endpoint::stats`] forgets nothing.)
     pub fn counters(&self, group: GroupName) -> Counters {
@@ -363,6 +371,7 @@ impl Endpoint {
                 Ok(None) => break,
                 Err(_) => {
                     self.stats.datagrams_refused += 1;
+                    self.unreadable = from.1.address();
                     break;
                 }
             };
@@ -526,6 +535,7 @@ impl Machine for Endpoint {
             }
             Err(_) => {
                 self.stats.datagrams_refused += 1;
+                self.unreadable = Some(from);
                 return;
             }
         };

@@ -30,6 +30,7 @@ mod peers;
 mod place;
 mod private;
 pub mod record;
+mod strangers;
 mod text;
 pub mod tracker_client;
 
@@ -63,6 +64,7 @@ use namesakes::Namesakes;
 use peers::Peers;
 use place::{Place, Wish};
 use private::Private;
+use strangers::Strangers;
 use tracker_client::TrackerClient;
 
 /// How long the first sign-in may take before the session starts without it.
@@ -119,6 +121,7 @@ pub struct Session {
     peers: Peers,
     acquaintances: Acquaintances,
     namesakes: Namesakes,
+    strangers: Strangers,
     /// The line behind each listing that the tracker was asked for.
     listings: BTreeMap<u32, Option<u64>>,
     signed_in_before: bool,
@@ -164,6 +167,7 @@ impl Session {
             peers: Peers::default(),
             acquaintances: Acquaintances::default(),
             namesakes: Namesakes::default(),
+            strangers: Strangers::default(),
             listings: BTreeMap::new(),
             signed_in_before: false,
             ledger: Ledger::new(now),
@@ -255,6 +259,7 @@ impl Session {
         if self.ended().is_none() {
             self.endpoint.handle_datagram(now, from, bytes);
             self.hear_of_peers(now);
+            self.hear_of_strangers(now);
         }
     }
 

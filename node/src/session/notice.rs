@@ -84,6 +84,11 @@ pub enum Notice {
         /// Where an answer would come to.
         from: Option<SocketAddr>,
     },
+    /// Something came that no node of this version sends; it was dropped.
+    Stranger {
+        /// From where.
+        address: SocketAddr,
+    },
     /// The tracker is back, and somebody else has my name there.
     NameTaken {
         /// My name.
@@ -146,6 +151,7 @@ impl Notice {
             Notice::PeerMet { .. } => "peer_met",
             Notice::PeerSilent { .. } => "peer_silent",
             Notice::NobodyNear { .. } => "nobody_near",
+            Notice::Stranger { .. } => "stranger",
             Notice::NameTaken { .. } => "name_taken",
             Notice::LeftUnheard { .. } => "left_unheard",
             Notice::HistoryGap { .. } => "history_gap",
@@ -176,6 +182,7 @@ impl Notice {
             | Notice::PeerMet { .. }
             | Notice::PeerSilent { .. }
             | Notice::NobodyNear { .. }
+            | Notice::Stranger { .. }
             | Notice::NameTaken { .. }
             | Notice::StoreTrouble { .. }
             | Notice::StoreBack { .. }
@@ -228,6 +235,9 @@ impl fmt::Display for Notice {
             Notice::PeerMet { user, address } => write!(f, "{user} is there, at {address}"),
             Notice::PeerSilent { address, from } => f.write_str(&silent(*address, *from)),
             Notice::NobodyNear { from } => f.write_str(&nobody_near(*from)),
+            Notice::Stranger { address } => {
+                write!(f, "what comes from {address} is no Decury, or another version of it: it is dropped")
+            }
             Notice::NameTaken { user } => {
                 write!(f, "somebody else has signed in as {user} meanwhile; still trying")
             }

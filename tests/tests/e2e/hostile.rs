@@ -49,6 +49,10 @@ fn random_bytes_on_every_socket_disturb_nobody() {
             Some(said.lines.iter().filter(shown).count())
         });
         assert_eq!(views, 0, "somebody was lost");
+        assert!(node.notice("stranger")["text"].as_str().unwrap().contains("it is dropped"));
+        let strangers = |event: &&serde_json::Value| event["kind"] == "stranger";
+        let told = node.until("its notices", |said| Some(said.lines.iter().filter(strangers).count()));
+        assert_eq!(told, 1, "{} is told once a minute at most", node.name);
     }
     let late = world.node("late", &["--tracker", &tracker.address, "--join", "lobby"]);
     late.sees("lobby", &["ann", "bob", "cid", "late"]);
