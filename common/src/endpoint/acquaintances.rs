@@ -65,9 +65,12 @@ impl Endpoint {
         self.gossip.poll_call(now)
     }
 
-    /// Such bytes have come, and from where. Whoever has sent them is looked for there; garbage is ignored.
+    /// Such bytes have come, and from where. Whoever has sent them is looked for there; of garbage
+    /// [`Endpoint::take_unreadable`] tells.
     pub fn handle_call(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
-        self.gossip.handle_call(now, from, bytes);
+        if !self.gossip.handle_call(now, from, bytes) {
+            self.unreadable = Some(from);
+        }
     }
 
     /// Whether, since the last call, somebody has come into reach or gone out of it, or is in other groups.

@@ -162,11 +162,11 @@ impl Gossip {
         }
     }
 
-    /// Somebody calls from this address.
-    pub fn handle_call(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
-        if let Some(call) = Call::decode(bytes) {
-            self.seek(now, None, call.incarnation, &[SocketAddr::new(from.ip(), call.port)]);
-        }
+    /// Somebody calls from this address. Whether these bytes are a call at all.
+    pub fn handle_call(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) -> bool {
+        let Some(call) = Call::decode(bytes) else { return false };
+        self.seek(now, None, call.incarnation, &[SocketAddr::new(from.ip(), call.port)]);
+        true
     }
 
     /// A call to be sent into the local network, if it is time.

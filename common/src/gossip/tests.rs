@@ -229,8 +229,9 @@ fn a_call_leads_to_a_card_and_calls_are_rare() {
         let now = net.now;
         if let Some(call) = net.at(0).poll_call(now) {
             calls += 1;
-            net.at(1).handle_call(now, "10.0.0.1:7468".parse().unwrap(), &call);
-            net.at(1).handle_call(now, "10.0.0.1:7468".parse().unwrap(), b"dcry\x01nonsense");
+            let from = "10.0.0.1:7468".parse().unwrap();
+            assert!(net.at(1).handle_call(now, from, &call));
+            assert!(!net.at(1).handle_call(now, from, b"dcry\x01nonsense"));
         }
         net.pass(Duration::from_millis(1));
     }

@@ -126,6 +126,7 @@ impl Session {
     pub fn handle_call(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         if self.ended().is_none() {
             self.endpoint.handle_call(now, from, bytes);
+            self.hear_of_strangers(now);
         }
     }
 

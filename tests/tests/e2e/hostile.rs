@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::{TcpStream, UdpSocket};
+use std::time::Instant;
 
 use decury_common::base::rng::Rng;
 use decury_common::wire::VERSION;
@@ -11,6 +12,7 @@ use crate::harness::World;
 #[test]
 fn random_bytes_on_every_socket_disturb_nobody() {
     const LINES: u64 = 500;
+    let began = Instant::now();
     let world = World::new();
     let tracker = world.tracker();
     let mut nodes = world.lobby(&tracker, "causal", ["ann", "bob", "cid"]);
@@ -52,7 +54,8 @@ fn random_bytes_on_every_socket_disturb_nobody() {
         assert!(node.notice("stranger")["text"].as_str().unwrap().contains("it is dropped"));
         let strangers = |event: &&serde_json::Value| event["kind"] == "stranger";
         let told = node.until("its notices", |said| Some(said.lines.iter().filter(strangers).count()));
-        assert_eq!(told, 1, "{} is told once a minute at most", node.name);
+        let minutes = began.elapsed().as_secs() as usize / 60;
+        assert!(told <= 1 + minutes, "{} is told once a minute at most", node.name);
     }
     let late = world.node("late", &["--tracker", &tracker.address, "--join", "lobby"]);
     late.sees("lobby", &["ann", "bob", "cid", "late"]);

@@ -5,6 +5,7 @@ mod keeping;
 mod lab;
 mod peers;
 mod private;
+mod strangers;
 mod world;
 
 use std::time::Duration;
