@@ -127,6 +127,31 @@ fn half_install_at_the_coordinator_only() {
     }
 }
 
+/// Prepare(Y) is late for n2, which leads X when it comes: Y < X is not promised any more, its coordinator is told, and X
+/// goes on.
+#[test]
+fn late_prepare() {
+    for order in ALL_ORDERS {
+        let mut stage = Stage::with(4, order);
+        stage.kill(N[3]);
+        let late = stage.hold(Kind::Prepare, N[0], N[2]);
+        let of_y = stage.watch(Kind::Promise, N[1], N[0]);
+        stage.until("n1 has promised Y", |stage| stage.world.hits(of_y) > 0 && stage.world.held(late) > 0);
+        stage.kill(N[0]);
+        let cut = stage.hold(Kind::Cut, N[2], N[1]);
+        stage.until("n1 has promised X", |stage| stage.world.held(cut) > 0);
+        let promise = stage.watch(Kind::Promise, N[2], N[0]);
+        let nack = stage.watch(Kind::Nack, N[2], N[0]);
+        stage.release(late);
+        stage.pass(millis(5));
+        assert!(stage.world.hits(nack) > 0, "n0 is not told");
+        assert_eq!(stage.world.hits(promise), 0, "promised what is lower");
+        stage.release(cut);
+        stage.until_view(&[N[1], N[2]]);
+        stage.ends_well();
+    }
+}
+
 /// C has promised B, B dies, and A does not know: C is freed.
 #[test]
 fn orphan_promise() {
