@@ -313,8 +313,9 @@ impl Group {
         live.write(now, rank, section, packer)
     }
 
-    /// Throws away what is due of messages for a node that cannot be reached yet: it will be repeated.
+    /// There is no way to this node: what is due of messages for it is thrown away, as it will be repeated; all else waits.
     pub fn discard(&mut self, now: Instant, node: Incarnation, packer: impl Fn() -> Packer) {
+        self.membership.hold(now, node);
         let rank = self.membership.view().and_then(|view| view.rank_of_node(node));
         let Some((rank, live)) = rank.zip(self.live.as_mut()) else { return };
         let section = Section { group: self.id, view: Some(live.view) };

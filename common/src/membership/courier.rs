@@ -196,6 +196,12 @@ impl Courier {
         false
     }
 
+    /// There is no way to this peer: what is to be repeated waits for one, as what was never sent does.
+    pub(super) fn hold(&mut self, now: Instant, to: Incarnation) {
+        let parcels = self.outgoing.iter_mut().filter(|((peer, _), _)| *peer == to);
+        parcels.for_each(|(_, parcel)| parcel.expire(now));
+    }
+
     /// The next deadline.
     pub(super) fn poll_timeout(&self) -> Option<Wakeup> {
         let repeats = self.outgoing.values().filter_map(|parcel| parcel.repeat_at);
@@ -215,11 +221,7 @@ impl Outgoing {
         // It may be known by now that the round trip is shorter than it seemed.
         let sooner = self.sent_at.map(|at| at + self.wait(timeout));
         self.repeat_at = self.repeat_at.zip(sooner).map(|(at, sooner)| at.min(sooner));
-        if self.repeat_at.is_some_and(|at| at <= now) {
-            self.settled = self.acknowledged;
-            self.repeats = (self.repeats + 1).min(10);
-            (self.sent_at, self.repeat_at) = (None, None);
-        }
+        self.expire(now);
         for fragment in 0..self.fragments {
             if self.settled.contains(fragment) {
                 continue;
@@ -238,6 +240,15 @@ impl Outgoing {
             }
         }
         false
+    }
+
+    /// If a round was long enough ago, all of it that is not acknowledged is lost.
+    fn expire(&mut self, now: Instant) {
+        if self.repeat_at.is_some_and(|at| at <= now) {
+            self.settled = self.acknowledged;
+            self.repeats = (self.repeats + 1).min(10);
+            (self.sent_at, self.repeat_at) = (None, None);
+        }
     }
 
     /// How long after its sending a round is repeated.
@@ -334,6 +345,26 @@ mod tests {
         };
         while written(0, 5_000) {}
         assert!(!written(100, 5_000) && written(100, 20));
+    }
+
+    #[test]
+    fn what_is_to_be_repeated_waits_without_a_deadline_while_there_is_no_way() {
+        let section = Section { group: GroupId(1), view: None };
+        let mut courier = Courier::new(0);
+        courier.send(B, &large_cut(1));
+        let write = |courier: &mut Courier, at| {
+            let mut packer = Packer::new(Header { from: A, to: Some(B), hops: 0 });
+            _ = courier.write(at, B, Duration::from_millis(20), section, &mut packer);
+            packer.finish().len() > 100
+        };
+        assert!(write(&mut courier, Instant::ZERO));
+        let due = courier.poll_timeout().unwrap().at;
+        courier.hold(Instant::ZERO, B);
+        assert!(courier.poll_timeout().is_some(), "it is not due yet");
+        courier.hold(due, B);
+        assert_eq!(courier.poll_timeout(), None);
+        assert!(write(&mut courier, due + Duration::from_secs(5)), "there is a way");
+        assert!(courier.poll_timeout().is_some());
     }
 
     #[test]

@@ -421,6 +421,11 @@ impl Membership {
         Wakeup::earliest(self.check_at, self.courier.poll_timeout())
     }
 
+    /// There is no way to this node: what is due for it waits for one.
+    pub fn hold(&mut self, now: Instant, to: Incarnation) {
+        self.courier.hold(now, to);
+    }
+
     /// Writes what is due for this node; true if more is due than fitted. `timeout`: after this long without an
     /// acknowledgement something is probably lost.
     #[must_use]
