@@ -80,5 +80,6 @@ fn tracker_gone() {
     stage.world.start(N[4]);
     stage.join(N[4]);
     stage.until_view(&[N[0], N[3], N[4]]);
+    stage.until("n4 is told what was said", |stage| !stage.heard(N[4]).is_empty());
     stage.ends_as_it_is();
 }
