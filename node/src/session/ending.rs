@@ -109,6 +109,7 @@ impl Session {
         let udp = self.config.addresses.first().copied();
         let udp = udp.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
         self.phase = Phase::Running;
+        let early = std::mem::take(&mut self.events);
         self.tell(Event::Ready { user, udp, tracker, identity });
         if !self.lab.rules().is_empty() {
             self.tell(Event::Faults { re: None, rules: self.lab.rules().to_vec() });
@@ -116,6 +117,7 @@ impl Session {
         for (user, count) in self.private.waiting() {
             self.notice(None, Notice::Outbox { user, count });
         }
+        self.events.extend(early);
     }
 
     fn is_settled(&self) -> bool {

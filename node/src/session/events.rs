@@ -11,7 +11,7 @@ use decury_common::wire::tracker::{self, Refusal};
 
 use super::ending::{Ending, Phase};
 use super::place::{Leave, Place};
-use super::tracker_client::{self, Ask, Failure, Reply};
+use super::tracker_client::{self, Ask, Failure, Reply, Trouble};
 use super::{ErrorCode, Event, GroupSummary, Notice, Record, Session, Text};
 
 impl Session {
@@ -157,6 +157,9 @@ impl Session {
             }
             tracker_client::Event::Unreachable { tracker, why } => {
                 log::info!("no tracker at {tracker}: {why}");
+                if let Trouble::Stream(_) = why {
+                    self.tell_of_stranger(now, tracker);
+                }
             }
             tracker_client::Event::Lost { .. } => {
                 self.notice(None, Notice::TrackerLost);

@@ -203,10 +203,12 @@ impl Session {
         matches!(self.phase, Phase::Running) && idle && room
     }
 
-    /// The next event. Deliveries wait for this call, and with them, in the end, their senders.
+    /// The next event, the first of which is [`Event::Ready`], if it starts at all. Deliveries wait for this call, and with
+    /// them, in the end, their senders.
     pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
+        let is_ready = !matches!(self.phase, Phase::Starting { .. });
         loop {
-            if self.events.front().is_some_and(|next| self.keeping.is_stored(next.0)) {
+            if is_ready && self.events.front().is_some_and(|next| self.keeping.is_stored(next.0)) {
                 return self.events.pop_front().map(|(_, event)| event);
             }
             if matches!(self.phase, Phase::Ended(_)) || self.events.len() >= HELD_MAX {
@@ -214,7 +216,7 @@ impl Session {
             }
             let event = self.endpoint.poll_event()?;
             match self.handle_endpoint(now, event) {
-                Some(event) if self.events.is_empty() => return Some(event),
+                Some(event) if is_ready && self.events.is_empty() => return Some(event),
                 Some(event) => self.tell(event),
                 None => {}
             }

@@ -84,7 +84,7 @@ pub enum Notice {
         /// Where an answer would come to.
         from: Option<SocketAddr>,
     },
-    /// Something came that no node of this version sends; it was dropped.
+    /// Something came that no node or tracker of this version sends; it was dropped.
     Stranger {
         /// From where.
         address: SocketAddr,

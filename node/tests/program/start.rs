@@ -1,5 +1,6 @@
 //! Starts that fail, each with one clear line, and starts that do not.
 
+use std::io::Write as _;
 use std::net::{TcpListener, UdpSocket};
 
 use crate::run::{Node, Scratch, program};
@@ -111,6 +112,20 @@ fn it_is_ready_without_a_tracker_and_goes_on_when_one_comes() {
     assert_eq!(node.answer(1)["event"], "groups");
     drop(host);
     assert_eq!(node.wait_for("notice")["kind"], "tracker_lost");
+    assert_eq!(node.ended().code(), Some(0));
+}
+
+#[test]
+fn a_tracker_that_is_none_is_told_from_one_that_does_not_answer() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    let mut node = Node::start("ann", &["--tracker", &address]);
+    let (mut connection, _) = other.accept().unwrap();
+    connection.write_all(b"SSH-2.0-OpenSSH\r\n").unwrap();
+    assert!(node.wait_for("ready")["tracker"].is_null());
+    let notice = node.wait_for("notice");
+    assert_eq!(notice["kind"], "stranger");
+    assert!(notice["text"].as_str().unwrap().contains(&address), "{notice}");
     assert_eq!(node.ended().code(), Some(0));
 }
 

@@ -77,6 +77,24 @@ fn a_line_typed_while_the_tracker_restarts_is_not_lost() {
 }
 
 #[test]
+fn what_comes_before_a_session_is_ready_is_told_after_it() {
+    let mut world = World::deserted();
+    let trackers = std::mem::take(&mut world.trackers);
+    let bob = world.add("bob", true);
+    world.wait(bob, |event| matches!(event, Event::Ready { .. }));
+    (world.trackers, world.peers) = (trackers, vec![world::address(bob)]);
+    let ann = world.add("ann", true);
+    let from = "192.0.2.9:5353".parse().unwrap();
+    world.nodes[ann].session.handle_call(world.now, from, b"who is there?");
+    world.pass(SECOND);
+    assert_eq!(world.nodes[ann].events, []);
+    for kind in ["stranger", "peer_met"] {
+        world.wait(ann, |event| is_notice(event, kind));
+    }
+    assert!(matches!(world.nodes[ann].events[0], Event::Ready { .. }));
+}
+
+#[test]
 fn what_needs_a_tracker_fails_in_time_without_one() {
     let mut world = World::deserted();
     let ann = world.add("ann", true);
